@@ -1,0 +1,1 @@
+"""Heliograph: from every candle of every symbol to a position on an account."""

@@ -1,0 +1,1 @@
+"""Replay history through the desk and report."""

@@ -1,0 +1,1 @@
+"""The flows spread over Ray; the only home of ray, optuna and deepspeed."""

@@ -1,0 +1,1 @@
+"""Features, each defined once, for batch and for the live bar."""

@@ -1,0 +1,1 @@
+"""Plan, fetch and write shards of candles."""

@@ -1,0 +1,1 @@
+"""Trade on live candles with a journal that survives any crash."""

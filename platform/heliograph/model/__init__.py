@@ -1,0 +1,1 @@
+"""The network, its baselines and its calibration."""

@@ -1,0 +1,1 @@
+"""One adapter per venue: its wire shape, caps, bounds and quirks."""

@@ -1,0 +1,1 @@
+"""A broker that fills orders from candles."""

@@ -1,0 +1,1 @@
+"""Logs, progress bars and the run's summary."""

@@ -1,0 +1,1 @@
+"""Strategies, contracts and fakes for tests."""

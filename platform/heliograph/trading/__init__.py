@@ -1,0 +1,1 @@
+"""Pure decisions: forecasts and events in, orders out."""

@@ -1,0 +1,1 @@
+"""Fit the model on folds and score it."""

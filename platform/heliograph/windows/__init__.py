@@ -1,0 +1,1 @@
+"""Labels, folds and windows for training."""
