@@ -34,18 +34,35 @@ def load(path: Path | None, overrides: Sequence[str] = (), environ: Mapping[str,
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as e:
-        faults += [f"{'.'.join(map(str, f['loc'])) or 'settings'}: {f['msg'].removeprefix('Value error, ')}" for f in e.errors()]
+        faults += [
+            f"{'.'.join(map(str, f['loc'])) or 'settings'}: {f['msg'].removeprefix('Value error, ')}"
+            for f in e.errors()
+        ]
     if faults:
         where = f" in {path}" if path else ""
-        raise ConfigError(f"{len(faults)} wrong setting{'s' * (len(faults) > 1)}{where}:\n" + "\n".join(f"  - {f}" for f in faults))
-    return settings
+        raise ConfigError(
+            f"{len(faults)} wrong setting{'s' * (len(faults) > 1)}{where}:\n" + "\n".join(f"  - {f}" for f in faults)
+        )
+    return _absolute(settings)
+
+
+def _absolute(settings: Settings) -> Settings:
+    """The same with full paths: workers run in other folders."""
+    uri = settings.lake.uri
+    if "://" not in uri:
+        settings = settings.model_copy(
+            update={"lake": settings.lake.model_copy(update={"uri": str(Path(uri).absolute())})}
+        )
+    return settings.model_copy(update={"var": settings.var.absolute()})
 
 
 def _read(path: Path) -> Tree:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as e:
-        raise ConfigError(f"can't read the settings file {path}: {e.strerror}; give an existing file with --config") from e
+        raise ConfigError(
+            f"can't read the settings file {path}: {e.strerror}; give an existing file with --config"
+        ) from e
     except yaml.YAMLError as e:
         raise ConfigError(f"{path} is not valid YAML: {e}") from e
     if not isinstance(tree, dict):

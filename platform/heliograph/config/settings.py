@@ -32,7 +32,9 @@ class LakeSettings(Section):
     """Where candles lie."""
 
     uri: str = Field("var/lake", min_length=1, description="a folder, or s3://bucket/prefix")
-    s3_endpoint_url: str | None = Field(None, description="for stores other than AWS; keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    s3_endpoint_url: str | None = Field(
+        None, description="for stores other than AWS; keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    )
     s3_region: str = "us-east-1"
     parts_per_commit: int = Field(200, ge=1, description="parts in one transaction of the Delta log")
     lease_s: float = Field(30.0, gt=0, description="how long a committer may be silent before another takes over")
@@ -72,7 +74,9 @@ class Selection(Section):
 class FetchSettings(Section):
     """What is downloaded, and how wide."""
 
-    venues: dict[str, VenueSettings] = Field(default_factory=lambda: {n: VenueSettings.model_validate({}) for n in ("binance", "okx", "kraken")})
+    venues: dict[str, VenueSettings] = Field(
+        default_factory=lambda: {n: VenueSettings.model_validate({}) for n in ("binance", "okx", "kraken")}
+    )
     selections: tuple[Selection, ...] = (Selection.model_validate({}),)
     workers: int = Field(2, ge=1, le=1_000, description="fetch actors; the budget is shared by all")
     pages_per_shard: int = Field(20, ge=1, le=1_000)
@@ -136,7 +140,9 @@ class FoldSettings(Section):
 
     count: int = Field(3, ge=1, le=100)
     test_bars: int = Field(2_880, ge=24, description="bars of one outer test slice")
-    validation_fraction: float = Field(0.15, gt=0, lt=0.5, description="tail of the train slice kept for early stopping and calibration")
+    validation_fraction: float = Field(
+        0.15, gt=0, lt=0.5, description="tail of the train slice kept for early stopping and calibration"
+    )
     embargo_bars: int = Field(24, ge=0)
 
 
@@ -227,7 +233,9 @@ class ServeSettings(Section):
 
     host: str = "127.0.0.1"
     port: int = Field(8_100, ge=1_024, le=65_535)
-    api_key: SecretStr | None = Field(None, description="from HELIO_API_KEY; None: one is made and kept, readable by you alone, in the run folder")
+    api_key: SecretStr | None = Field(
+        None, description="from HELIO_API_KEY; None: one is made and kept, readable by you alone, in the run folder"
+    )
 
 
 class LiveSettings(Section):
@@ -260,10 +268,18 @@ class Settings(Section):
     @model_validator(mode="after")
     def _horizon_is_forecast(self) -> Self:
         if self.risk.horizon_bars not in self.labels.horizons_bars:
-            raise ValueError(f"risk.horizon_bars {self.risk.horizon_bars} must be one of labels.horizons_bars {self.labels.horizons_bars}")
+            raise ValueError(
+                f"risk.horizon_bars {self.risk.horizon_bars} must be one of labels.horizons_bars {self.labels.horizons_bars}"
+            )
         return self
 
     @property
     def fingerprint(self) -> str:
-        """First 12 hex digits of the sha256 of all settings; secrets stay out."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        """First 12 hex digits of the sha256 of all settings that can change a result; places and secrets stay out."""
+        told = self.model_dump_json(exclude={"var": True, "lake": True, "serve": True, "fetch": {"venues"}})
+        return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+    @property
+    def models_folder(self) -> Path:
+        """Where fitted models lie."""
+        return self.var / "models"

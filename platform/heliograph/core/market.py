@@ -142,7 +142,10 @@ class Candles:
         for wrong, what in (
             (np.append(False, np.diff(ts) <= 0), "is not after the bar before it"),
             (timeframe.floor_array(ts) != ts, f"is off the {timeframe} grid"),
-            (~np.isfinite(self.open + self.high + self.low + self.close + self.volume), "has a number that is not finite"),
+            (
+                ~np.isfinite(self.open + self.high + self.low + self.close + self.volume),
+                "has a number that is not finite",
+            ),
         ):
             if wrong.any():
                 raise SchemaMismatch(f"the bar that opens at {int(ts[int(np.argmax(wrong))])} {what}")

@@ -1,0 +1,49 @@
+# The front door. `make help` lists everything; `make run` and `make test` need nothing but Python 3.11.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+export RAY_AUTH_MODE ?= disabled
+export RAY_USAGE_STATS_ENABLED ?= 0
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check bench bench-features docs clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+.venv/.base: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v != (3, 11) and f"Heliograph needs Python 3.11, found {v[0]}.{v[1]}: install it or run make PYTHON=/path/to/python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing Heliograph into .venv (once; about three minutes)"
+	@$(BIN)/python -m pip install --quiet torch==2.13.0
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/.dev: .venv/.base
+	@echo "installing what the tests need"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,deepspeed]'
+	@touch $@
+
+setup: .venv/.base ## make .venv with everything that runs need (cached)
+
+run: .venv/.base ## the main job: sandbox, fetch, features, train, backtest, serve, trade; report in var/
+	@$(BIN)/helio demo
+
+test: check ## set up and run every check and test
+	@$(BIN)/python -m pytest -q --durations=8
+
+check: .venv/.dev ## format, lint, types, import rule
+	@$(BIN)/ruff format --quiet --check . && $(BIN)/ruff check --quiet . && $(BIN)/mypy && $(BIN)/lint-imports
+
+bench: .venv/.dev ## measure; JSON lines with a `check` key (see tests/bench/README.md)
+	@for script in tests/bench/*.py; do $(BIN)/python $$script || exit 1; done
+
+bench-features: .venv/.dev ## the feature engine beside TA-Lib's own calls
+	@$(BIN)/python tests/bench/features.py
+
+docs: .venv/.dev ## make docs/reference again from the code
+	@$(BIN)/python -m heliograph.cli.reference
+
+clean: ## remove what runs have made (var/), keep .venv
+	rm -rf var

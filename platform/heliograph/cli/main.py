@@ -1,0 +1,214 @@
+"""The `helio` command: parse, load the settings, make one call, say what came of it.
+
+Exit codes: 0 done · 1 a stage failed · 2 the settings, the arguments or the machine are wrong.
+"""
+
+# Commands import what they need when they run: `helio --help` must not wait for Ray and torch.
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from heliograph.config.load import load
+from heliograph.config.settings import Settings
+from heliograph.core.errors import ConfigError, HeliographError
+from heliograph.telemetry import log
+from heliograph.telemetry.progress import CONSOLE, bar
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+JOB_MARK = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it in the driver of a submitted job
+
+Config = Annotated[Path | None, typer.Option("--config", "-c", help="a YAML file of settings; see configs/")]
+Override = Annotated[
+    list[str] | None, typer.Option("--set", help="section.key=value, over the file; may be given often")
+]
+
+
+def _settings(config: Path | None, overrides: list[str] | None) -> Settings:
+    settings = load(config, overrides or ())
+    home = str(Path.cwd())
+    lost = [p for p in (settings.lake.uri, str(settings.var)) if p.startswith(home)]
+    if lost and JOB_MARK in os.environ:
+        raise ConfigError(
+            f"{' and '.join(lost)} would lie in the job's own folder and go with it: "
+            "set lake.uri to s3://… or a full path, and var to a full path, that all nodes share"
+        )
+    return settings
+
+
+def _tell(result: object) -> None:
+    """The result as one JSON line."""
+    CONSOLE.print_json(
+        json.dumps(asdict(result), default=str) if hasattr(result, "__dataclass_fields__") else json.dumps(result)
+    )
+
+
+@app.command()
+def demo(
+    tape: Annotated[
+        Path | None, typer.Option(help="a folder of candle Parquet to play, <symbol>/<timeframe>.parquet")
+    ] = None,
+    market: Annotated[
+        Literal["sandbox", "live"], typer.Option(help="sandbox, or the venues' real public endpoints")
+    ] = "sandbox",
+    config: Config = None,
+    overrides: Override = None,
+) -> None:
+    """Run everything once: sandbox, fetch, features, train, backtest, serve, trade on paper."""
+    from heliograph.cli import demo as story
+
+    story.run(tape=tape, market=market, config=config, overrides=tuple(overrides or ()))
+
+
+@app.command()
+def fetch(config: Config = None, overrides: Override = None) -> None:
+    """Download the candles that the lake lacks."""
+    settings = _settings(config, overrides)
+    from heliograph.cluster import fetch as stage
+    from heliograph.cluster.session import session
+
+    with session(), bar("fetch") as shown:
+        report = stage.run(settings, shown)
+    _tell(report)
+    if report.failed:
+        raise HeliographError(
+            f"{len(report.failed)} shards failed and will be tried again by the next run; the first: {report.failed[0]}"
+        )
+
+
+@app.command()
+def features(config: Config = None, overrides: Override = None) -> None:
+    """Compute the features of every fetched symbol."""
+    settings = _settings(config, overrides)
+    from heliograph.cluster import featurize as stage
+    from heliograph.cluster.session import session
+
+    with session(), bar("features") as shown:
+        _tell(stage.run(settings, shown))
+
+
+@app.command()
+def train(config: Config = None, overrides: Override = None) -> None:
+    """Fit and score the walk-forward folds; the last fold's model becomes the current one."""
+    settings = _settings(config, overrides)
+    from heliograph.cluster import fit as stage
+    from heliograph.cluster.session import session
+
+    with session(), bar("train") as shown:
+        _tell(stage.run(settings, shown))
+
+
+@app.command()
+def sweep(config: Config = None, overrides: Override = None) -> None:
+    """Search over model settings; every fold of every candidate is a trial."""
+    settings = _settings(config, overrides)
+    from heliograph.cluster import sweep as stage
+    from heliograph.cluster.session import session
+
+    with session(), bar("sweep") as shown:
+        _tell(stage.run(settings, shown))
+
+
+@app.command()
+def backtest(config: Config = None, overrides: Override = None) -> None:
+    """Trade the out-of-sample forecasts of the current model and write the report."""
+    settings = _settings(config, overrides)
+    from heliograph.wiring import evaluation
+
+    with bar("backtest") as shown:
+        _tell(evaluation.run(settings, shown))
+
+
+@app.command()
+def serve(config: Config = None, overrides: Override = None) -> None:
+    """Serve forecasts and signals over REST and WebSocket until interrupted."""
+    import signal
+
+    from heliograph.cluster.serving import serving
+    from heliograph.cluster.session import session
+
+    settings = _settings(config, overrides)
+    with session(), serving(settings):
+        CONSOLE.print(
+            f"http://{settings.serve.host}:{settings.serve.port}/v1/docs  (key: {settings.var / 'serve.key'}; Ctrl-C stops)"
+        )
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+
+
+@app.command()
+def trade(config: Config = None, overrides: Override = None) -> None:
+    """Run the execution actor on live candles, on paper."""
+    settings = _settings(config, overrides)
+    from heliograph.cluster.executor import run
+    from heliograph.cluster.session import session
+
+    with session(), bar("trade") as shown:
+        _tell(run(settings, shown))
+
+
+@app.command()
+def verify(config: Config = None, overrides: Override = None) -> None:
+    """Check every part of the lake against its checksum; names each that is not what was written."""
+    settings = _settings(config, overrides)
+    from heliograph.lake import audit
+
+    broken = audit.verify(settings.lake)
+    for part in broken:
+        CONSOLE.print(str(part))
+    if broken:
+        raise HeliographError(f"{len(broken)} parts are broken: take each out of the lake and fetch again")
+    CONSOLE.print("every part is what was written")
+
+
+@app.command()
+def doctor(config: Config = None, overrides: Override = None) -> None:
+    """Check the machine, the lake, the port and the venues' settings; say what to mend."""
+    settings = _settings(config, overrides)
+    from heliograph.cli import doctor as checks
+
+    checks.run(settings)
+
+
+@app.command()
+def sandbox(
+    tape: Annotated[Path | None, typer.Option(help="a folder of candle Parquet to play")] = None,
+    folder: Annotated[Path, typer.Option(help="where its certificate and log lie")] = Path("var/sandbox"),
+) -> None:
+    """Run the local venues alone, and print the settings that reach them."""
+    from heliograph.cli import demo as story
+
+    story.run_sandbox(tape=tape, folder=folder)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; errors become one clear sentence and an exit code."""
+    log.configure()
+    try:
+        app(args=list(sys.argv[1:] if arguments is None else arguments))
+    except ConfigError as e:
+        return _fail(e, 2)
+    except HeliographError as e:
+        return _fail(e, 1)
+    except SystemExit as e:  # how Typer ends, with 2 for wrong arguments
+        return e.code if isinstance(e.code, int) else int(e.code is not None)
+    return 0
+
+
+def _fail(error: HeliographError, code: int) -> int:
+    notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
+    typer.echo(f"helio: {error}{notes}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

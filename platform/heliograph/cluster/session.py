@@ -1,0 +1,70 @@
+"""Join a Ray cluster, or start a private one on this machine."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from heliograph.core.errors import ConfigError
+
+# Ray reads these when it is imported. The mode is always said aloud: an old token file would otherwise decide it.
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import ray
+
+NAMESPACE = "heliograph"
+PACKAGE = Path(__file__).resolve().parents[1]
+LEAST_LOGICAL_CPUS = 4  # folds at once and their drivers, or fetchers beside the committer, on the smallest laptop
+OBJECT_STORE_BYTES = 256 * 2**20
+
+
+@contextmanager
+def session() -> Iterator[None]:
+    """A running Ray for the block.
+
+    Inside a Ray job, or where ``RAY_ADDRESS`` is set, that cluster is joined. Otherwise a private one is started and
+    stopped with the block. A Ray that this process has already joined is used as it is.
+
+    Raises:
+        ConfigError: the cluster in ``RAY_ADDRESS`` does not answer or refuses the token.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    address = os.environ.get("RAY_ADDRESS")
+    with tempfile.TemporaryDirectory(prefix="helio-", ignore_cleanup_errors=True) as folder:
+        try:
+            ray.init(namespace=NAMESPACE, log_to_driver=False, **(_joined(address) if address else _private(folder)))
+        except (ConnectionError, RuntimeError) as e:
+            raise ConfigError(
+                f"no Ray cluster could be joined at {address or 'this machine'}: {e}; start one with `ray start --head`, "
+                "set RAY_AUTH_MODE alike on both sides, or unset RAY_ADDRESS to run on this machine alone"
+            ) from e
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _joined(address: str) -> dict[str, Any]:
+    # A job's own runtime_env already brings the package; anywhere else it is sent along.
+    return {
+        "address": address,
+        **({} if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else {"runtime_env": {"py_modules": [str(PACKAGE)]}}),
+    }
+
+
+def _private(folder: str) -> dict[str, Any]:
+    return {
+        "num_cpus": max(LEAST_LOGICAL_CPUS, os.cpu_count() or 1),
+        "include_dashboard": False,
+        "object_store_memory": OBJECT_STORE_BYTES,
+        "runtime_env": {"env_vars": {"PYTHONPATH": str(PACKAGE.parent), "OMP_NUM_THREADS": "1"}},
+        "logging_level": "ERROR",
+        "_temp_dir": folder,
+    }
