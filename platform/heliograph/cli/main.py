@@ -193,6 +193,10 @@ def sandbox(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; errors become one clear sentence and an exit code."""
     log.configure()
+    # Ray reads these on import. A private Ray says its mode aloud: an old token file would otherwise decide it.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if "RAY_ADDRESS" not in os.environ:
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     try:
         app(args=list(sys.argv[1:] if arguments is None else arguments))
     except ConfigError as e:

@@ -17,14 +17,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Header, HTTPException, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, Header, HTTPException, WebSocket, WebSocketDisconnect
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from heliograph.config.settings import ServeSettings, Settings
-from heliograph.core.errors import ConfigError
 from heliograph.core.events import ForecastMade
 from heliograph.core.market import slug
+from heliograph.config.machine import require_free
 from heliograph.trading import signals
 from heliograph.wiring.desk import latest_forecasts
 
@@ -143,7 +143,7 @@ def serving(settings: Settings) -> Iterator[DeploymentHandle]:
     Raises:
         ConfigError: the port is taken.
     """
-    _require_free(settings.serve)
+    require_free(settings.serve.host, settings.serve.port, "serve.port")
     serve.start(http_options={"host": settings.serve.host, "port": settings.serve.port})
     handle = serve.run(application(settings), name=APP, route_prefix="/")
     try:
@@ -159,16 +159,3 @@ def application(settings: Settings) -> serve.Application:
     return Signals.bind(
         settings.model_copy(update={"serve": settings.serve.model_copy(update={"api_key": None})}), key_digest
     )
-
-
-def _require_free(settings: ServeSettings) -> None:
-    import socket
-
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as e:
-            raise ConfigError(
-                f"port {settings.port} on {settings.host} is taken: stop what uses it, or choose another with --set serve.port=…"
-            ) from e

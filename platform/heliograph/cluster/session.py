@@ -9,13 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from heliograph.core.errors import ConfigError
-
-# Ray reads these when it is imported. The mode is always said aloud: an old token file would otherwise decide it.
-os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-
 import ray
+
+from heliograph.core.errors import ConfigError
 
 NAMESPACE = "heliograph"
 PACKAGE = Path(__file__).resolve().parents[1]

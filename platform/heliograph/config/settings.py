@@ -177,6 +177,7 @@ class TrainSettings(Section):
     symbols: tuple[str, ...] = ("*",)
     strategy: Literal["single", "ddp", "deepspeed"] = "single"
     workers: int = Field(1, ge=1, le=1_024, description="data-parallel workers of one fold")
+    use_gpu: bool = Field(False, description="one GPU each worker")
     folds_at_once: int = Field(2, ge=1, le=1_024)
     epochs: int = Field(3, ge=1, le=10_000)
     samples_per_epoch: int = Field(16_384, ge=64)
@@ -186,6 +187,12 @@ class TrainSettings(Section):
     clip_norm: Positive = 1.0
     patience_epochs: int = Field(2, ge=1)
     seed: int = 1
+
+    @model_validator(mode="after")
+    def _alone(self) -> Self:
+        if self.strategy == "single" and self.workers > 1:
+            raise ValueError(f"strategy single has one worker, not {self.workers}; choose ddp or deepspeed")
+        return self
 
 
 class SweepSettings(Section):

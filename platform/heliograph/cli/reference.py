@@ -1,0 +1,76 @@
+"""docs/reference, written from the code: settings, features, errors. A test checks that it is up to date."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+from annotated_types import BaseMetadata
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from heliograph.config.settings import FeatureSettings, Settings
+from heliograph.core import errors
+from heliograph.features import spec, table
+
+FOLDER = Path(__file__).resolve().parents[3] / "docs" / "reference"
+NOTE = "<!-- written by `make docs`; change the code, not this file -->\n\n"
+
+
+def pages() -> dict[str, str]:
+    """Every page by file name."""
+    return {"settings.md": _settings(), "features.md": _features(), "errors.md": _errors()}
+
+
+def _settings() -> str:
+    lines = ["# Settings", "", inspect.getdoc(inspect.getmodule(Settings)) or ""]
+    for name, model in _sections(Settings, ""):
+        lines += ["", f"## {name or 'top level'}", "", inspect.getdoc(model) or "", ""]
+        lines += ["| key | type | default | bounds | meaning |", "|---|---|---|---|---|"]
+        lines += [_setting_row(key, info) for key, info in model.model_fields.items() if not _is_section(info)]
+    return NOTE + "\n".join(lines) + "\n"
+
+
+def _sections(model: type[BaseModel], name: str) -> Iterator[tuple[str, type[BaseModel]]]:
+    yield name, model
+    for key, info in model.model_fields.items():
+        for inner in _models(info):
+            yield from _sections(inner, f"{name}.{key}".lstrip(".") + ("" if _is_section(info) else ".*"))
+
+
+def _models(info: FieldInfo) -> list[type[BaseModel]]:
+    kinds = (info.annotation, *getattr(info.annotation, "__args__", ()))
+    return [k for k in kinds if inspect.isclass(k) and issubclass(k, BaseModel)]
+
+
+def _is_section(info: FieldInfo) -> bool:
+    return inspect.isclass(info.annotation) and issubclass(info.annotation, BaseModel)
+
+
+def _setting_row(key: str, info: FieldInfo) -> str:
+    kind = info.annotation.__name__ if inspect.isclass(info.annotation) else str(info.annotation).replace("typing.", "")
+    bounds = ", ".join(_bound(m) for m in info.metadata if isinstance(m, BaseMetadata))
+    default = "required" if info.is_required() else "…" if info.default_factory or _models(info) else f"`{info.default}`"
+    cells = (f"`{key}`", f"`{kind.split('.')[-1]}`", default, bounds, info.description or "")
+    return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
+
+
+def _bound(mark: BaseMetadata) -> str:
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "min_length": "length ≥", "max_length": "length ≤"}
+    return ", ".join(f"{sign} {getattr(mark, key)}" for key, sign in signs.items() if getattr(mark, key, None) is not None)
+
+
+def _errors() -> str:
+    return NOTE + f"# Errors\n\n```text\n{inspect.getdoc(errors)}\n```\n"
+
+
+def main() -> None:
+    """Write the pages."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text)
+
+
+if __name__ == "__main__":
+    main()

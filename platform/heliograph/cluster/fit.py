@@ -1,0 +1,195 @@
+"""Walk-forward folds as Tune trials; inside each, Ray Train fits the network."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's own tables; the progress bar says the same in one line
+
+import pyarrow.parquet as pq
+import ray.train
+from ray import tune
+from ray.train.torch import TorchTrainer
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from heliograph.cluster import strategy
+from heliograph.config.settings import Settings
+from heliograph.core.errors import HeliographError
+from heliograph.core.timeframe import parse
+from heliograph.features import table
+from heliograph.lake import read
+from heliograph.telemetry.progress import Bar
+from heliograph.train import dataset, fold, ledger, loop, registry, score
+from heliograph.windows.folds import Fold, walk_forward
+from heliograph.windows.sample import SymbolData
+
+DRIVER_CPUS = 0.1  # a trial only waits while its workers train
+RESTARTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """What came of all folds.
+
+    Attributes:
+        folder: the run's: one folder a fold with ``model``, ``forecasts.parquet`` and ``score.json``.
+        folds: every fold's score.
+        skill_pct: per baseline and horizon (bars), over all folds.
+        coverage_80: per horizon (bars), mean over folds.
+    """
+
+    folder: str
+    data_version: int
+    folds: list[dict[str, Any]]
+    skill_pct: dict[str, dict[int, float]]
+    coverage_80: dict[int, float]
+
+
+def plan_folds(settings: Settings, data: Sequence[SymbolData]) -> tuple[Fold, ...]:
+    """The folds over the span that the symbols share out among themselves."""
+    return walk_forward(
+        min(int(d.known_ts_ms[0]) for d in data),
+        max(int(d.known_ts_ms[-1]) for d in data),
+        parse(settings.features.timeframe),
+        settings.folds,
+        longest_horizon_bars=max(settings.labels.horizons_bars),
+    )
+
+
+def run(settings: Settings, shown: Bar) -> FitReport:
+    """Fit every fold that is not done yet, score all, and release the last fold's model.
+
+    Raises:
+        HeliographError: a fold failed; the others are kept, and the next run goes on from there.
+    """
+    version = read.version(settings.lake)
+    folder = settings.models_folder / f"{settings.fingerprint}-v{version}"
+    folds = plan_folds(settings, dataset.read_symbols(settings))
+    pending = [f.index for f in folds if not (folder / f"fold-{f.index}" / "score.json").exists()]
+    if pending:
+        _fit(settings, folder, pending, shown)
+    registry.release(settings.models_folder, folder, folder / f"fold-{folds[-1].index}" / "model")
+    return report(folder, version, len(folds))
+
+
+def report(folder: Path, version: int, num_folds: int) -> FitReport:
+    """Read the folds' scores back."""
+    told = [json.loads((folder / f"fold-{k}" / "score.json").read_text()) for k in range(num_folds)]
+    horizons = told[0]["horizons_bars"]
+    weight = [t["origins"] for t in told]
+
+    def pooled(name: str, h: int) -> float:
+        return sum(w * t["pinball"][name][h] for w, t in zip(weight, told, strict=True))
+
+    return FitReport(
+        folder=str(folder),
+        data_version=version,
+        folds=told,
+        skill_pct={
+            name: {bars: 100 * (1 - pooled(score.MODEL, h) / pooled(name, h)) for h, bars in enumerate(horizons)}
+            for name in told[0]["skill_pct"]
+        },
+        coverage_80={bars: sum(t["coverage"]["0.8"][h] for t in told) / len(told) for h, bars in enumerate(horizons)},
+    )
+
+
+def _fit(settings: Settings, folder: Path, pending: Sequence[int], shown: Bar) -> None:
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(fit_fold, settings=settings, folder=folder), {"CPU": DRIVER_CPUS}),
+        param_space={"fold": tune.grid_search(list(pending))},
+        tune_config=tune.TuneConfig(max_concurrent_trials=settings.train.folds_at_once),
+        run_config=tune.RunConfig(
+            name=folder.name,
+            storage_path=str(settings.var / "tune"),
+            verbose=0,
+            callbacks=[_Shown(shown, len(pending), settings.train.epochs)],
+        ),
+    )
+    failed = [r for r in tuner.fit() if r.error is not None]
+    if failed:
+        first = failed[0]
+        raise HeliographError(
+            f"{len(failed)} of {len(pending)} folds failed; the first: {first.error}; its log lies in {first.path}"
+        ) from first.error
+
+
+def fit_fold(config: dict[str, Any], settings: Settings, folder: Path) -> None:
+    """One trial: fit one fold through Ray Train, calibrate it, open its outer slice once, and keep all of it."""
+    index = int(config["fold"])
+    place = folder / f"fold-{index}"
+    ledger.start(settings.var, {"candidate": settings.fingerprint, "fold": index, "run": folder.name})
+    TorchTrainer(
+        train_worker,
+        train_loop_config={"settings": settings, "fold": index, "folder": place / "fit"},
+        scaling_config=strategy.scaling(settings.train),
+        run_config=ray.train.RunConfig(
+            name=f"{folder.name}-fold-{index}",
+            storage_path=str(settings.var / "train"),
+            failure_config=ray.train.FailureConfig(max_failures=RESTARTS),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=1),
+            callbacks=[TuneReportCallback()],
+        ),
+    ).fit()
+    data = dataset.read_symbols(settings)
+    chosen = plan_folds(settings, data)[index]
+    provenance = {"settings": settings.fingerprint, "run": folder.name}
+    model = fold.finish(place / "fit" / "best", data, chosen, folder=place / "model", provenance=provenance)
+    outer = fold.OuterSlice(data, chosen)
+    pq.write_table(fold.forecasts(model, outer), place / "forecasts.parquet")
+    rivals = fold.baselines(data, chosen, model.spec)
+    told = asdict(score.score({score.MODEL: model, **rivals}, outer))
+    span = {"test_start_ms": chosen.test[0], "test_end_ms": chosen.test[1]}
+    draft = place / "score.tmp"
+    draft.write_text(json.dumps({**told, **span}))
+    draft.replace(place / "score.json")
+    tune.report({"skill_pct": told["skill_pct"], "epoch": settings.train.epochs})
+
+
+def train_worker(config: dict[str, Any]) -> None:
+    """What every data-parallel worker of one fold runs."""
+    settings: Settings = config["settings"]
+    context = ray.train.get_context()
+    data = dataset.read_symbols(settings)
+    held = ray.train.get_checkpoint()
+
+    def report_epoch(epoch: int, metrics: dict[str, float], path: Path | None) -> None:
+        checkpoint = ray.train.Checkpoint.from_directory(path) if path else None
+        ray.train.report({"epoch": epoch, **metrics}, checkpoint=checkpoint)
+
+    loop.fit(
+        data,
+        plan_folds(settings, data)[config["fold"]],
+        names=table.names(settings.features),
+        labels=settings.labels,
+        model=settings.model,
+        settings=settings.train,
+        folder=config["folder"],
+        on_epoch=report_epoch,
+        rank=context.get_world_rank(),
+        world_size=context.get_world_size(),
+        resume=Path(held.path) if held else None,
+        **strategy.engine(settings.train),
+    )
+
+
+class _Shown(tune.Callback):
+    """Tune's news on our progress bar."""
+
+    def __init__(self, shown: Bar, folds: int, epochs: int) -> None:
+        self._shown = shown
+        self._epochs = epochs
+        self._steps = folds * epochs
+        self._done: dict[int, int] = {}
+
+    def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
+        """A trial finished an epoch."""
+        index, epoch = int(trial.config["fold"]), int(result["epoch"])
+        self._done[index] = epoch
+        skill = result.get("validation_skill_pct")
+        note = f"fold {index} epoch {epoch}" + (f" skill {skill:+.2f} %" if skill is not None else " scored")
+        self._shown.reach(min(1.0, sum(self._done.values()) / self._steps), note)

@@ -1,0 +1,181 @@
+"""What to fetch: catalogue − coverage, as shards; and what is known to be absent without asking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from heliograph.config.settings import Selection
+from heliograph.core import timeframe as timeframes
+from heliograph.core.market import Market, VenueRules
+from heliograph.core.schema import COVERAGE, PLAN
+from heliograph.core.timeframe import Timeframe
+from heliograph.ingest.select import matches, require_matches
+from heliograph.lake import coverage as known
+from heliograph.lake.coverage import Index, Interval, Key
+
+_END_OF_TIME_MS = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a venue answered about how far one market's candles reach.
+
+    Attributes:
+        first_ms: open of the first candle ever; None where there is none.
+        end_ms: after the last candle ever, for a market that trades no more; None where it trades on.
+        failure: why the venue could not be asked; the rest is then unknown.
+    """
+
+    first_ms: int | None
+    end_ms: int | None = None
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """One venue as the planner sees it.
+
+    Attributes:
+        now_ms: the venue's own clock.
+        history: by (symbol, timeframe), where the venue had to be asked.
+    """
+
+    rules: VenueRules
+    markets: tuple[Market, ...]
+    now_ms: int
+    history: Mapping[tuple[str, str], History] = field(default_factory=dict)
+
+    def closed_end_ms(self, timeframe: Timeframe) -> int:
+        """Bars that open before this are closed and final."""
+        return timeframe.floor(self.now_ms - self.rules.close_delay_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one run has to do.
+
+    Attributes:
+        shards: PLAN rows, in no interval that the lake covers, no two overlapping.
+        reasons: COVERAGE rows of what need not be asked for.
+    """
+
+    shards: pa.Table
+    reasons: pa.Table
+
+
+def plan(
+    catalogues: Sequence[Catalogue], coverage: pa.Table, selections: Sequence[Selection], *, pages_per_shard: int
+) -> Plan:
+    """Cut what is wanted, and neither there nor known to be absent, into shards.
+
+    Only closed bars are planned, from the market's first candle (or the venue's horizon) on.
+
+    Raises:
+        ConfigError: a venue, symbol or timeframe matches nothing; with the names that are spelled alike.
+    """
+    require_matches({c.rules.venue: (c.rules, c.markets) for c in catalogues}, selections)
+    covered = known.index(coverage)
+    ends = {status: known.index(coverage, (status,)) for status in ("not_listed", "delisted")}
+    shards: list[tuple[object, ...]] = []
+    reasons: list[tuple[object, ...]] = []
+    for selection in selections:
+        for catalogue in catalogues:
+            for market, timeframe in matches(catalogue.rules, catalogue.markets, selection):
+                key = (market.venue, timeframe.name, market.symbol)
+                pieces = list(_pieces(catalogue, market, timeframe, selection, ends))
+                for piece, status, detail in pieces:
+                    for gap in known.subtract(piece, covered.get(key, [])):
+                        if status:
+                            reasons.append((*key, *gap, status, 0, 0, detail))
+                        else:
+                            shards += ((*key, *s) for s in _cut(gap, timeframe, catalogue.rules, pages_per_shard))
+                covered[key] = known.merge([*covered.get(key, []), *(piece for piece, _, _ in pieces)])
+    return Plan(shards=_table(shards, PLAN), reasons=_table(reasons, COVERAGE))
+
+
+def wanted(catalogue: Catalogue, timeframe: Timeframe, selection: Selection) -> Interval:
+    """The selection's interval on the timeframe's grid, cut at the venue's last closed bar; may be empty."""
+    end_ms = catalogue.closed_end_ms(timeframe)
+    if selection.end_ms is not None:
+        end_ms = min(end_ms, timeframe.ceil(selection.end_ms))
+    return timeframe.ceil(selection.start_ms), end_ms
+
+
+def needs_history(catalogue: Catalogue, market: Market, missing: Sequence[Interval], known_ends: Mapping[str, Index], key: Key) -> tuple[bool, bool]:
+    """Whether the venue must be asked for a market's first and last candle before it can be planned."""
+    can_ask = catalogue.rules.seeks_first and catalogue.rules.horizon_candles is None and bool(missing)
+    first = can_ask and market.listed_ts_ms is None and key not in known_ends["not_listed"]
+    last = can_ask and not market.is_active and key not in known_ends["delisted"]
+    return first, last
+
+
+def _pieces(
+    catalogue: Catalogue, market: Market, timeframe: Timeframe, selection: Selection, ends: Mapping[str, Index]
+) -> Iterator[tuple[Interval, str, str]]:
+    """The wanted interval in pieces: (interval, status, detail); status "" where the venue must be asked."""
+    start, end = wanted(catalogue, timeframe, selection)
+    history = catalogue.history.get((market.symbol, timeframe.name))
+    if history and history.failure:
+        yield (start, end), "fetch_failed", history.failure
+        return
+    key = (market.venue, timeframe.name, market.symbol)
+    first, last = _reach(market, timeframe, history, ends, key)
+    horizon = catalogue.rules.horizon_candles
+    oldest = 0 if horizon is None else _back(timeframe, catalogue.closed_end_ms(timeframe), horizon)
+    begin = min(max(start, first), end)
+    asked = min(max(begin, oldest), end)
+    stop = max(min(last, end), asked)
+    yield (start, begin), "not_listed", ""
+    yield (begin, asked), "beyond_history", f"the venue gives its newest {horizon} candles"
+    yield (asked, stop), "", ""
+    yield (stop, end), "delisted", ""
+
+
+def _reach(
+    market: Market, timeframe: Timeframe, history: History | None, ends: Mapping[str, Index], key: Key
+) -> Interval:
+    """First candle ever and the end after the last one, as far as known."""
+    first = 0 if market.listed_ts_ms is None else timeframe.floor(market.listed_ts_ms)
+    if not_listed := ends["not_listed"].get(key):
+        first = max(first, not_listed[-1][1])
+    last = _END_OF_TIME_MS
+    if not market.is_active and (delisted := ends["delisted"].get(key)):
+        last = delisted[0][0]
+    if history is not None:
+        first = _END_OF_TIME_MS if history.first_ms is None else max(first, history.first_ms)
+        last = min(last, _END_OF_TIME_MS if history.end_ms is None else history.end_ms)
+    return first, last
+
+
+def _cut(interval: Interval, timeframe: Timeframe, rules: VenueRules, pages_per_shard: int) -> Iterator[tuple[int, int, int]]:
+    """(start, end, pages) of shards of whole pages."""
+    start, end = interval
+    while start < end:
+        stop = min(forward(timeframe, start, rules.page_limit * pages_per_shard), end)
+        yield start, stop, -(-timeframe.count(start, stop) // rules.page_limit)
+        start = stop
+
+
+def forward(timeframe: Timeframe, open_ts_ms: int, bars: int) -> int:
+    """Open of the bar that comes ``bars`` later."""
+    if not timeframe.is_calendar:
+        return open_ts_ms + bars * timeframe.ms
+    for _ in range(bars):
+        open_ts_ms = timeframe.next(open_ts_ms)
+    return open_ts_ms
+
+
+def _back(timeframe: Timeframe, open_ts_ms: int, bars: int) -> int:
+    if not timeframe.is_calendar:
+        return max(0, open_ts_ms - bars * timeframe.ms)
+    for _ in range(bars):
+        open_ts_ms = timeframe.floor(open_ts_ms - 1)
+    return max(0, open_ts_ms)
+
+
+def _table(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else ([] for _ in schema)
+    return pa.table([pa.array(column, f.type) for column, f in zip(columns, schema, strict=True)], schema=schema)

@@ -1,0 +1,55 @@
+"""What training minimises: pinball on volatility-standardised returns, and three small companions.
+
+Shapes: B batch, H horizons, Q quantile levels, C setups.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from heliograph.model.heads import Output
+
+SETUP_WEIGHT, DIRECTION_WEIGHT, LOG_VOL_WEIGHT = 0.05, 0.05, 0.1
+
+
+class Targets(NamedTuple):
+    """What really happened after B origins; nothing is missing.
+
+    Attributes:
+        z_BH: float64, log-return / (σ√h).
+        setup_BH: int64, class of the triple barrier.
+        up_BH: float32, 1 where the return is positive.
+        log_vol_BH: float32, log of realised over assumed volatility.
+    """
+
+    z_BH: Tensor
+    setup_BH: Tensor
+    up_BH: Tensor
+    log_vol_BH: Tensor
+
+
+def pinball(y_BH: Tensor, quantile_BHQ: Tensor, level_Q: Tensor) -> Tensor:
+    """Quantile loss of every origin, horizon and level, ``[B, H, Q]``; twice its integral over levels is the CRPS.
+
+    >>> pinball(torch.tensor([[1.0]]), torch.tensor([[[0.0, 2.0]]]), torch.tensor([0.5, 0.9])).tolist()
+    [[[0.5, 0.10000000149011612]]]
+    """
+    assert quantile_BHQ.shape == (*y_BH.shape, *level_Q.shape), f"{tuple(quantile_BHQ.shape)} for {tuple(y_BH.shape)}"
+    error_BHQ = y_BH[..., None] - quantile_BHQ
+    return torch.maximum(level_Q * error_BHQ, (level_Q - 1) * error_BHQ)
+
+
+def total(output: Output, targets: Targets, level_Q: Tensor, setup_prior_HC: Tensor) -> Tensor:
+    """The training loss, a float64 scalar; every horizon counts the same, being on one scale."""
+    logit_BHC = setup_prior_HC + output.setup_BHC
+    assert output.direction_BH.shape == targets.up_BH.shape, tuple(output.direction_BH.shape)
+    assert output.log_vol_BH.shape == targets.log_vol_BH.shape, tuple(output.log_vol_BH.shape)
+    setup = functional.cross_entropy(logit_BHC.flatten(0, 1), targets.setup_BH.flatten())
+    direction = functional.binary_cross_entropy_with_logits(output.direction_BH, targets.up_BH)
+    log_vol = functional.smooth_l1_loss(output.log_vol_BH, targets.log_vol_BH)
+    companions = SETUP_WEIGHT * setup + DIRECTION_WEIGHT * direction + LOG_VOL_WEIGHT * log_vol
+    return pinball(targets.z_BH, output.z_BHQ, level_Q).mean() + companions.double()

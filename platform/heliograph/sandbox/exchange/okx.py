@@ -1,0 +1,170 @@
+"""OKX on the wire: https://www.okx.com/docs-v5/en/."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from heliograph.core.timeframe import HOUR_MS, TIMEFRAMES, Timeframe
+from heliograph.sandbox.book import Book, Listing
+from heliograph.sandbox.exchange.wire import Refusal, Reply, Request, Talk, Topic, decimal, integer
+from heliograph.sandbox.meter import Charge
+from heliograph.sandbox.tape import Bar
+
+_FOREVER_MS = 2**53
+_PAGE = 300
+_RECENT = 1_440
+_CANDLES, _HISTORY = "/api/v5/market/candles", "/api/v5/market/history-candles"
+_LIMITS = {_CANDLES: 40.0, _HISTORY: 20.0, "/api/v5/public/instruments": 20.0, "/api/v5/public/time": 10.0}
+
+
+def _bars() -> dict[str, Timeframe]:
+    """Bar names: from six hours on, a plain name means days of Hong Kong (UTC+8), and one with ``utc`` those of UTC."""
+    bars = {name: TIMEFRAMES[name] for name in ("1m", "3m", "5m", "15m", "30m")}
+    bars |= {f"{n}H": TIMEFRAMES[f"{n}h"] for n in (1, 2, 4)}
+    for name in ("6h", "12h", "1d", "1w"):
+        utc = TIMEFRAMES[name]
+        bars[f"{name.upper()}utc"] = utc
+        bars[name.upper()] = Timeframe(utc.name, utc.ms, (utc.offset_ms - 8 * HOUR_MS) % utc.ms)
+    bars["1Mutc"] = TIMEFRAMES["1M"]
+    return bars
+
+
+BARS = _bars()
+
+
+class Okx:
+    """Candles descending, both bounds exclusive, the newest 300 of the interval; the ninth field says if closed."""
+
+    name = "okx"
+    domains = ("okx.com",)
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self._symbols = {symbol.replace("/", "-"): symbol for symbol in book.symbols}
+
+    def charge(self, request: Request) -> Charge:
+        """Calls in two seconds, for each endpoint and, for instruments, each type."""
+        pool = request.path + request.query.get("instType", "") + request.query.get("uly", "")
+        return Charge(pool, 1.0, limit=_LIMITS.get(request.path, 20.0), window_s=2.0)
+
+    def answer(self, request: Request) -> Reply:
+        """The public endpoints that candles need; only spot has instruments."""
+        match request.path:
+            case "/api/v5/market/candles" | "/api/v5/market/history-candles":
+                return self._candles(request)
+            case "/api/v5/public/instruments":
+                is_spot = request.query.get("instType") == "SPOT"
+                return _json([_instrument(listing) for listing in self.book.listings()] if is_spot else [])
+            case "/api/v5/public/time":
+                return _json([{"ts": str(self.book.clock.now_ms())}])
+        return _error(404, "404", "Not Found")
+
+    def refuse(self, kind: Refusal, *, retry_after_s: float) -> Reply:  # noqa: ARG002 - this venue does not say when
+        """50011 with 429; 50001 with 503 in maintenance; 50026 with 500 otherwise."""
+        match kind:
+            case "rate_limit" | "ban":
+                return _error(429, "50011", "Too Many Requests")
+            case "maintenance":
+                return _error(503, "50001", "Service temporarily unavailable. Please try again later.")
+        return _error(500, "50026", "System error. Try again later")
+
+    def greet(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+    def hear(self, text: str) -> Talk:
+        """Ping, subscribe and unsubscribe; a new subscription starts with the open bar."""
+        if text == "ping":
+            return Talk(("pong",))
+        frame: dict[str, Any] = orjson.loads(text)
+        replies: list[str] = []
+        topics: list[Topic] = []
+        for arg in frame.get("args", []):
+            topic = self._topic(arg)
+            if topic is None:
+                message = f"Wrong URL or channel:{arg.get('channel')},instId:{arg.get('instId')} doesn't exist."
+                wrong = {"event": "error", "code": "60018", "msg": message, "connId": "a4d3ae55"}
+                replies.append(orjson.dumps(wrong).decode())
+                continue
+            topics.append(topic)
+            replies.append(orjson.dumps({"event": frame.get("op"), "arg": arg, "connId": "a4d3ae55"}).decode())
+        if frame.get("op") != "subscribe":
+            return Talk(tuple(replies), ended=tuple(topics))
+        bars = [(t, self.book.tape.forming(t.symbol, t.timeframe, self.book.clock.now_ms())) for t in topics]
+        return Talk((*replies, *(self.tell(topic, bar, False) for topic, bar in bars if bar)), begun=tuple(topics))
+
+    def tell(self, topic: Topic, bar: Bar, is_closed: bool) -> str:
+        """A push of a candle channel."""
+        arg = {"channel": topic.name, "instId": topic.symbol.replace("/", "-")}
+        row = _columns(self.book.listing(topic.symbol), bar, is_closed)
+        return orjson.dumps({"arg": arg, "data": [row]}).decode()
+
+    def _topic(self, arg: dict[str, str]) -> Topic | None:
+        channel = arg.get("channel", "")
+        symbol, timeframe = self._symbols.get(arg.get("instId", "")), BARS.get(channel.removeprefix("candle"))
+        return Topic(channel, symbol, timeframe) if symbol and timeframe and channel.startswith("candle") else None
+
+    def _candles(self, request: Request) -> Reply:
+        query = request.query
+        try:
+            before_ms, after_ms, limit = (integer(query, name) for name in ("before", "after", "limit"))
+        except ValueError:
+            return _error(200, "51000", "Parameter before, after or limit error")
+        symbol, timeframe = self._symbols.get(query.get("instId", "")), BARS.get(query.get("bar", "1m"))
+        if not symbol:
+            return _error(200, "51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.")
+        if not timeframe:
+            return _error(200, "51000", "Parameter bar error")
+        end_ms = _FOREVER_MS if after_ms is None else after_ms
+        start_ms = 0 if before_ms is None else before_ms + 1
+        if request.path == _CANDLES:
+            start_ms = max(start_ms, self.book.clock.now_ms() - _RECENT * timeframe.ms)
+        window = self.book.window(symbol, timeframe, start_ms, end_ms).newest(min(limit or 100, _PAGE))
+        if request.is_cut:
+            window = window.newest(len(window) // 2)
+        listing = self.book.listing(symbol)
+        rows = window.series.rows(window.start, window.stop, listing, _row)
+        if window.forming:
+            rows.append(_row(listing, timeframe, window.forming, False))
+        return Reply(200, b'{"code":"0","msg":"","data":[' + b",".join(reversed(rows)) + b"]}")
+
+
+def _columns(listing: Listing, bar: Bar, is_closed: bool) -> list[str]:
+    """A candle; the turnover, which no tape holds, is estimated from the bar's mean price."""
+    turnover = decimal(bar.volume * (bar.open + bar.high + bar.low + bar.close) / 4, 6)
+    prices = [decimal(p, listing.scales.price) for p in (bar.open, bar.high, bar.low, bar.close)]
+    volume = decimal(bar.volume, listing.scales.volume)
+    return [str(bar.open_ts_ms), *prices, volume, turnover, turnover, "1" if is_closed else "0"]
+
+
+def _row(listing: Listing, timeframe: Timeframe, bar: Bar, is_closed: bool) -> bytes:  # noqa: ARG001 - same at all lengths
+    return orjson.dumps(_columns(listing, bar, is_closed))
+
+
+def _instrument(listing: Listing) -> dict[str, str]:
+    tick, step = (f"{10.0**-scale:.{scale}f}" for scale in (listing.scales.price, listing.scales.volume))
+    empty = ("alias", "ctMult", "ctType", "ctVal", "ctValCcy", "expTime", "optType", "settleCcy", "stk", "uly")
+    return dict.fromkeys(empty, "") | {
+        "instType": "SPOT",
+        "instId": f"{listing.base}-{listing.quote}",
+        "baseCcy": listing.base,
+        "quoteCcy": listing.quote,
+        "lever": "1",
+        "listTime": str(listing.listed_ms),
+        "lotSz": step,
+        "minSz": step,
+        "tickSz": tick,
+        "maxLmtSz": "9999999999",
+        "maxMktSz": "1000000",
+        "state": "suspend" if listing.is_halted else "live",
+    }
+
+
+def _json(data: list[Any]) -> Reply:
+    return Reply(200, orjson.dumps({"code": "0", "msg": "", "data": data}))
+
+
+def _error(status: int, code: str, message: str) -> Reply:
+    return Reply(status, orjson.dumps({"code": code, "msg": message, "data": []}))

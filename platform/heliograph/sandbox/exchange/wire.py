@@ -1,0 +1,119 @@
+"""What every venue adapter takes and gives, free of any network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from heliograph.core.timeframe import Timeframe
+from heliograph.sandbox.book import Book
+from heliograph.sandbox.meter import Charge
+from heliograph.sandbox.tape import Bar
+
+Refusal = Literal["rate_limit", "ban", "server_error", "maintenance"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One REST call.
+
+    Attributes:
+        is_cut: answer with half of the candles only, as a venue in trouble does.
+    """
+
+    host: str
+    path: str
+    query: Mapping[str, str]
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the venue answers."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One subscription of one socket.
+
+    Attributes:
+        name: what the venue calls the stream.
+    """
+
+    name: str
+    symbol: str
+    timeframe: Timeframe
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """What follows from a frame that came in: frames to send back, and subscriptions begun and ended."""
+
+    replies: tuple[str, ...] = ()
+    begun: tuple[Topic, ...] = ()
+    ended: tuple[Topic, ...] = ()
+
+
+class Venue(Protocol):
+    """One exchange on the wire.
+
+    Attributes:
+        name: ccxt's id.
+        domains: every host that ends in one of these is this venue.
+        stream_timeframes: unified name → what the venue calls it.
+    """
+
+    name: str
+    domains: tuple[str, ...]
+    book: Book
+
+    def charge(self, request: Request) -> Charge:
+        """What the call costs."""
+
+    def answer(self, request: Request) -> Reply:
+        """The venue's answer to a call within the budget."""
+
+    def refuse(self, kind: Refusal, *, retry_after_s: float) -> Reply:
+        """The venue's answer when it won't."""
+
+    def greet(self) -> tuple[str, ...]:
+        """Frames that a new socket gets at once."""
+
+    def hear(self, text: str) -> Talk:
+        """Answer a frame of a socket."""
+
+    def tell(self, topic: Topic, bar: Bar, is_closed: bool) -> str:
+        """The frame that carries a bar."""
+
+
+def decimal(value: float, scale: int) -> str:
+    """A number with ``scale`` decimals, as it was printed before it became a double.
+
+    >>> decimal(93576.0, 2)
+    '93576.00'
+    """
+    return f"{value:.{scale}f}"
+
+
+def padded(value: float, scale: int, width: int) -> str:
+    """The same, filled with zeros to ``width`` decimals, which a double alone could not print.
+
+    >>> padded(181415061.9, 1, 8)
+    '181415061.90000000'
+    """
+    text = decimal(value, scale)
+    return text + "." * (scale == 0) + "0" * (width - scale)
+
+
+def integer(query: Mapping[str, str], name: str) -> int | None:
+    """An integer parameter; None where it is absent.
+
+    Raises:
+        ValueError: it is no integer.
+    """
+    return int(query[name]) if query.get(name) else None

@@ -1,0 +1,196 @@
+"""The venues' one HTTP and WebSocket server: budget, faults, log and sockets around the pure adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import WSMsgType, web
+
+from heliograph.core.errors import InvariantBroken
+from heliograph.sandbox.clock import VirtualClock
+from heliograph.sandbox.exchange.venues import venue_of
+from heliograph.sandbox.exchange.wire import Reply, Request, Topic, Venue
+from heliograph.sandbox.faults import Fault, Faults
+from heliograph.sandbox.meter import Meter
+
+_LOG_LENGTH = 50_000
+_REFUSALS_TO_BAN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One line of the request log; ``fault`` is empty where there was none."""
+
+    venue: str
+    method: str
+    path: str
+    query: str
+    status: int
+    weight: float
+    fault: str
+
+
+@dataclass(eq=False)
+class Session:
+    """One open socket and what it listens to."""
+
+    venue: Venue
+    socket: web.WebSocketResponse
+    topics: dict[str, Topic] = field(default_factory=dict)
+
+
+class Exchange:
+    """Everything that happens between the wire and the adapters.
+
+    Attributes:
+        log: the newest calls, oldest first.
+        meters, calls, frames: by venue.
+        sockets_changed: notified whenever a socket or a subscription comes or goes.
+    """
+
+    def __init__(self, venues: Mapping[str, Venue], clock: VirtualClock, *, weight_scale: float) -> None:
+        self.venues = venues
+        self.clock = clock
+        self.faults = Faults()
+        self.log: deque[Call] = deque(maxlen=_LOG_LENGTH)
+        self.meters = {name: Meter(weight_scale) for name in venues}
+        self.calls = {name: Counter[str]() for name in venues}
+        self.sockets_changed = asyncio.Condition()
+        self._sessions: list[Session] = []
+        self._moving = asyncio.Lock()
+
+    def is_known(self, host: str) -> bool:
+        """True for hosts that belong to a venue."""
+        return venue_of(host, tuple(self.venues.values())) is not None
+
+    def num_topics(self, venue: str) -> int:
+        """Subscriptions of all sockets of a venue."""
+        return sum(len(session.topics) for session in self._sessions if session.venue.name == venue)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one HTTP request, or serve one socket until it closes."""
+        venue = venue_of(request.host.partition(":")[0], tuple(self.venues.values()))
+        if venue is None:
+            return web.Response(status=404, text=f"no venue answers for {request.host}")
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._serve_socket(venue, request)
+        return await self._serve_call(venue, request)
+
+    async def move_to(self, now_ms: int) -> None:
+        """Set the clock and tell every socket what has happened since.
+
+        Raises:
+            ConfigError: the clock can't go there.
+        """
+        async with self._moving:
+            since_ms = self.clock.now_ms()
+            self.clock.move_to(now_ms)
+            for session in tuple(self._sessions):
+                for topic in tuple(session.topics.values()):
+                    for bar, is_closed in session.venue.book.news(topic.symbol, topic.timeframe, since_ms):
+                        await self._send(session, session.venue.tell(topic, bar, is_closed))
+
+    async def inject(self, fault: Fault) -> None:
+        """Queue a fault, or close a venue's sockets at once."""
+        if fault.kind != "disconnect":
+            self.faults.add(fault)
+            return
+        for session in [s for s in self._sessions if s.venue.name == fault.venue]:
+            transport = session.socket._req.transport if session.socket._req else None
+            if transport is not None:
+                transport.abort()
+
+    async def _serve_call(self, venue: Venue, request: web.BaseRequest) -> web.StreamResponse:
+        call = Request(request.host, request.path, dict(request.query))
+        meter, charge, now_s = self.meters[venue.name], venue.charge(call), time.monotonic()
+        fault = self.faults.take(venue.name, call.path)
+        if not meter.take(charge, now_s):
+            is_banned = meter.recent_refusals(charge, now_s) > _REFUSALS_TO_BAN
+            reply = venue.refuse("ban" if is_banned else "rate_limit", retry_after_s=meter.retry_after_s(charge, now_s))
+        elif fault and fault.kind == "timeout":
+            reply = Reply(504, b"")
+        elif fault and fault.kind in ("short_page", "cut_body"):
+            reply = venue.answer(Request(call.host, call.path, call.query, is_cut=fault.kind == "short_page"))
+        elif fault:
+            reply = _refused(venue, fault)
+        else:
+            reply = venue.answer(call)
+        self._note(venue, request, reply.status, charge.weight, fault)
+        headers = {"Content-Type": "application/json"} | dict(reply.headers)
+        if venue.name == "binance":
+            headers["X-MBX-USED-WEIGHT-1M"] = str(int(meter.used(charge)))
+        if fault and fault.kind in ("timeout", "cut_body"):
+            return await _broken(request, reply, headers, hold_s=fault.hold_s * (fault.kind == "timeout"))
+        return web.Response(status=reply.status, body=reply.body, headers=headers)
+
+    def _note(self, venue: Venue, request: web.BaseRequest, status: int, weight: float, fault: Fault | None) -> None:
+        kind = fault.kind if fault else ""
+        self.log.append(Call(venue.name, request.method, request.path, request.query_string, status, weight, kind))
+        self.calls[venue.name].update(["requests", f"status {status}", *(["faults"] if fault else [])])
+
+    async def _serve_socket(self, venue: Venue, request: web.BaseRequest) -> web.StreamResponse:
+        socket = web.WebSocketResponse(compress=False)
+        await socket.prepare(request)
+        session = Session(venue, socket)
+        self._sessions.append(session)
+        await self._announce()
+        try:
+            for text in venue.greet():
+                await self._send(session, text)
+            async for message in socket:
+                if message.type == WSMsgType.TEXT:
+                    await self._hear(session, message.data)
+        finally:
+            self._sessions.remove(session)
+            await self._announce()
+        return socket
+
+    async def _hear(self, session: Session, text: str) -> None:
+        async with self._moving:  # a subscription sees either the time before a step or the time after it
+            talk = session.venue.hear(text)
+            for topic in talk.ended:
+                session.topics.pop(topic.name + topic.symbol, None)
+            for topic in talk.begun:
+                session.topics[topic.name + topic.symbol] = topic
+            for reply in talk.replies:
+                await self._send(session, reply)
+        if talk.begun or talk.ended:
+            await self._announce()
+
+    async def _send(self, session: Session, text: str) -> None:
+        if session.socket.closed:
+            return
+        try:
+            await session.socket.send_str(text)
+            self.calls[session.venue.name]["frames"] += 1
+        except ConnectionResetError:  # it closed while we wrote; its reader takes it off the list
+            return
+
+    async def _announce(self) -> None:
+        async with self.sockets_changed:
+            self.sockets_changed.notify_all()
+
+
+def _refused(venue: Venue, fault: Fault) -> Reply:
+    match fault.kind:
+        case "rate_limit" | "ban" | "server_error" | "maintenance":
+            return venue.refuse(fault.kind, retry_after_s=1.0)
+    raise InvariantBroken(f"the fault {fault.kind} is not a refusal")
+
+
+async def _broken(
+    request: web.BaseRequest, reply: Reply, headers: dict[str, str], *, hold_s: float
+) -> web.StreamResponse:
+    """Wait, begin the answer, and close the connection in the middle of it."""
+    if hold_s:
+        await asyncio.sleep(hold_s)  # this *is* the fault: a venue that does not answer
+    response = web.StreamResponse(status=reply.status, headers=headers | {"Content-Length": str(len(reply.body) or 1)})
+    await response.prepare(request)
+    await response.write(reply.body[: len(reply.body) // 2])
+    if request.transport is not None:
+        request.transport.abort()
+    return response

@@ -1,0 +1,66 @@
+"""A venue's history without losing heart: calls are repeated for as long as they may still succeed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from heliograph.core.errors import RateLimited, Retryable
+from heliograph.core.market import Candles, Market
+from heliograph.core.ports import CandleSource
+from heliograph.core.timeframe import Timeframe
+from heliograph.sources.rest import shortest_ms
+from heliograph.sources.tail import Gap, Row
+
+_LONGEST_WAIT_S = 30.0
+
+T = TypeVar("T")
+
+
+def wait_s(failures: int) -> float:
+    """How long to wait after so many failures in a row: doubling from 0.25 s to 30 s.
+
+    >>> wait_s(1), wait_s(3), wait_s(99)
+    (0.25, 1.0, 30.0)
+    """
+    return min(2.0 ** min(failures - 3, 10), _LONGEST_WAIT_S)
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """The answer of ``call``, asked again after every `Retryable`."""
+    failures = 0
+    while True:
+        try:
+            return await call()
+        except Retryable as e:
+            failures += 1
+            asked_s = e.retry_after_s if isinstance(e, RateLimited) else 0.0
+        await asyncio.sleep(max(asked_s, wait_s(failures)))
+
+
+async def read_gap(source: CandleSource, market: Market, timeframe: Timeframe, gap: Gap) -> list[Row]:
+    """Every bar of the venue that opens in the gap."""
+    rows: list[Row] = []
+    start_ms = gap.start_ms
+    while start_ms < gap.end_ms:
+        asked_ms = start_ms
+        page = await patiently(lambda: source.fetch_page(market, timeframe, asked_ms, gap.end_ms))  # noqa: B023 -- awaited here
+        rows += rows_of(page.candles)
+        start_ms = _after(source, timeframe, start_ms, page.candles)
+    return rows
+
+
+def rows_of(candles: Candles) -> list[Row]:
+    """Columns as rows."""
+    c = candles
+    return list(zip(*(x.tolist() for x in (c.open_ts_ms, c.open, c.high, c.low, c.close, c.volume)), strict=True))
+
+
+def _after(source: CandleSource, timeframe: Timeframe, start_ms: int, candles: Candles) -> int:
+    """Where the next page starts."""
+    if len(candles):
+        return timeframe.next(int(candles.open_ts_ms[-1]))
+    if source.rules.seeks_first:
+        return 2**62  # nothing is left
+    return start_ms + source.rules.page_limit * shortest_ms(timeframe)

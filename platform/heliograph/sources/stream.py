@@ -1,0 +1,305 @@
+"""A venue's live candles over ccxt.pro: closed ones only, each once, in order, holes filled from its history."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+from heliograph.config.settings import VenueSettings
+from heliograph.core.errors import ConfigError, HeliographError, Retryable
+from heliograph.core.events import CandleClosed
+from heliograph.core.market import Market
+from heliograph.core.ports import CandleSource
+from heliograph.core.timeframe import Timeframe
+from heliograph.sources.client import Acquire, CcxtClient
+from heliograph.sources.patience import patiently, read_gap, wait_s
+from heliograph.sources.tail import Gap, Row, Tail
+
+_GRACE_MS = 10_000  # how long past a bar's close the stream may keep silent before the bar is fetched
+_QUEUE = 1_000
+_SYMBOLS_PER_WATCH = 100
+_FILLS_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    connection: int
+    rows: dict[str, list[Row]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    symbol: str
+    gap: Gap
+    rows: list[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class _ClockRead:
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    error: HeliographError
+
+
+class CcxtStream:
+    """`CandleStream` of one venue.
+
+    Args:
+        acquire: waits until the given weight may be spent; only the market list costs any.
+        source: the same venue's history and clock; missed bars come from it.
+        poll_s: real seconds between readings of the venue's clock; None: a quarter of a bar, at most ``timeout_s``.
+        silence_bars: reconnect after so many bars, by the venue's clock, without any update.
+    """
+
+    def __init__(
+        self,
+        venue: str,
+        settings: VenueSettings,
+        acquire: Acquire,
+        *,
+        source: CandleSource,
+        poll_s: float | None = None,
+        silence_bars: int = 2,
+    ) -> None:
+        self._venue = venue
+        self._settings = settings
+        self._acquire = acquire
+        self._source = source
+        self._poll_s = poll_s
+        self._silence_bars = silence_bars
+        self._runs: set[_Run] = set()
+
+    async def closed(
+        self, markets: Sequence[Market], timeframe: Timeframe, since_ms: int
+    ) -> AsyncIterator[CandleClosed]:
+        """Every candle that opens at or after ``since_ms``: the missed ones first, then live, without a hole.
+
+        Missed candles come ordered by open, then symbol; live ones are in order for each symbol. A live candle comes out
+        when the next one's first update proves it closed, or from the history once the venue's clock does. The iterator
+        ends only by an error, or by being closed or cancelled; then its sockets are closed.
+
+        Raises:
+            ConfigError: the venue has no such timeframe.
+            SymbolGone, Permanent: the venue refuses a market.
+        """
+        rules = self._source.rules
+        if timeframe.name not in rules.timeframes:
+            raise ConfigError(
+                f"{rules.venue} has no right {timeframe} candles of its own: use one of {', '.join(rules.timeframes)}"
+            )
+        run = _Run(
+            CcxtClient(self._venue, self._settings, self._acquire, streams=True),
+            self._source,
+            {m.symbol: m for m in markets},
+            timeframe=timeframe,
+            since_ms=since_ms,
+            poll_s=self._poll_s or min(timeframe.ms / 4_000, self._settings.timeout_s),
+            silence_ms=self._silence_bars * timeframe.ms + _GRACE_MS,
+        )
+        self._runs.add(run)
+        try:
+            for candle in await run.missed():
+                yield candle
+            run.start()
+            while True:
+                for candle in await run.next():
+                    yield candle
+        finally:
+            self._runs.discard(run)
+            await run.stop()
+
+    async def close(self) -> None:
+        """Free the connections; a run that is still being read hears no more."""
+        while self._runs:
+            await self._runs.pop().stop()
+
+
+class _Run:
+    """One run: tasks that listen, fill gaps and read the venue's clock put messages into one queue; `next` answers them."""
+
+    def __init__(
+        self,
+        client: CcxtClient,
+        source: CandleSource,
+        markets: dict[str, Market],
+        *,
+        timeframe: Timeframe,
+        since_ms: int,
+        poll_s: float,
+        silence_ms: int,
+    ) -> None:
+        self._client = client
+        self._source = source
+        self._markets = markets
+        self._timeframe = timeframe
+        self._poll_s = poll_s
+        self._silence_ms = silence_ms
+        self._tails = {symbol: Tail(timeframe, since_ms) for symbol in markets}
+        self._messages: asyncio.Queue[_Heard | _Filled | _ClockRead | _Failed] = asyncio.Queue(_QUEUE)
+        self._fills_at_once = asyncio.Semaphore(_FILLS_AT_ONCE)
+        self._readers: list[asyncio.Task[None]] = []
+        self._others: set[asyncio.Task[None]] = set()
+        self._now_ms = 0  # the last reading of the venue's clock
+        self._connection = 0  # counts the sockets opened so far
+        self._heard_connection = 0
+        self._heard_at_ms: int | None = None  # the venue's clock when the last update was noticed; None: since then
+        client.exchange.on_connected = self._on_connected
+
+    async def missed(self) -> list[CandleClosed]:
+        """What the venue's history holds already, ordered by open, then symbol."""
+        self._prove(await patiently(self._source.now_ms), margin_ms=0)
+        gaps = {symbol: gap for symbol, tail in self._tails.items() if (gap := tail.gap())}
+        found = await asyncio.gather(*(self._read(symbol, gap) for symbol, gap in gaps.items()))
+        candles = [c for f in found for c in self._candles(f.symbol, self._tails[f.symbol].fill(f.gap, f.rows))]
+        return sorted(candles, key=lambda c: (c.open_ts_ms, c.symbol))
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._spawn(self._poll())
+        self._listen()
+
+    async def next(self) -> list[CandleClosed]:
+        """The candles that the next message brings; often none."""
+        touched = self._tails.keys()
+        match await self._messages.get():
+            case _Failed(error):
+                raise error
+            case _Filled(symbol, gap, rows):
+                found = self._candles(symbol, self._tails[symbol].fill(gap, rows))
+            case _Heard(connection, heard):
+                touched = heard.keys()
+                found = self._hear(connection, heard)
+            case _ClockRead(now_ms):
+                found = []
+                self._prove(now_ms, margin_ms=_GRACE_MS)
+                if self._is_deaf(now_ms):
+                    await self._reconnect()
+        for symbol in touched:
+            if gap := self._tails[symbol].gap():
+                self._spawn(self._fill(symbol, gap))
+        return found
+
+    async def stop(self) -> None:
+        """Stop listening and close the sockets."""
+        tasks = [*self._readers, *self._others]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._client.close()
+
+    def _hear(self, connection: int, heard: dict[str, list[Row]]) -> list[CandleClosed]:
+        if connection != self._heard_connection:
+            for tail in self._tails.values():
+                tail.lose()
+        self._heard_connection, self._heard_at_ms = connection, None
+        found = []
+        for symbol, rows in heard.items():
+            self._tails[symbol].update(rows)
+            found += self._candles(symbol, self._tails[symbol].take())
+        return found
+
+    def _prove(self, now_ms: int, *, margin_ms: int) -> None:
+        self._now_ms = now_ms
+        for tail in self._tails.values():
+            tail.prove(now_ms - self._source.rules.close_delay_ms - margin_ms)
+
+    def _is_deaf(self, now_ms: int) -> bool:
+        if self._heard_at_ms is None:
+            self._heard_at_ms = now_ms
+        return now_ms - self._heard_at_ms > self._silence_ms or any(reader.done() for reader in self._readers)
+
+    def _candles(self, symbol: str, rows: list[Row]) -> list[CandleClosed]:
+        delay_ms = self._source.rules.close_delay_ms
+        return [
+            CandleClosed(
+                self._source.rules.venue,
+                symbol,
+                self._timeframe.name,
+                ts,
+                self._timeframe.close_ms(ts) + delay_ms,
+                *values,
+            )
+            for ts, *values in rows
+        ]
+
+    # the tasks
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._guarded(work))
+        self._others.add(task)
+        task.add_done_callback(self._others.discard)
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except HeliographError as e:
+            await self._messages.put(_Failed(e))
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self._poll_s)
+            await self._messages.put(_ClockRead(await patiently(self._source.now_ms)))
+
+    async def _fill(self, symbol: str, gap: Gap) -> None:
+        await self._messages.put(await self._read(symbol, gap))
+
+    async def _read(self, symbol: str, gap: Gap) -> _Filled:
+        final_ms = gap.end_ms + self._source.rules.close_delay_ms
+        while self._now_ms < final_ms:  # the history holds back bars that may still change
+            await asyncio.sleep(min((final_ms - self._now_ms) / 1000, self._poll_s))
+            self._now_ms = await patiently(self._source.now_ms)
+        async with self._fills_at_once:
+            rows = await read_gap(self._source, self._markets[symbol], self._timeframe, gap)
+        return _Filled(symbol, gap, rows)
+
+    def _listen(self) -> None:
+        symbols = list(self._markets)
+        size = _SYMBOLS_PER_WATCH if self._client.exchange.has.get("watchOHLCVForSymbols") else 1
+        for i in range(0, len(symbols), size):
+            self._readers.append(asyncio.create_task(self._guarded(self._watch(symbols[i : i + size]))))
+
+    async def _watch(self, symbols: list[str]) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._client.load()
+                rows = await self._updates(symbols)
+            except Retryable:
+                failures += 1
+                await asyncio.sleep(wait_s(failures))
+                continue
+            failures = 0
+            await self._messages.put(_Heard(self._connection, rows))
+
+    async def _updates(self, symbols: list[str]) -> dict[str, list[Row]]:
+        name = self._timeframe.name
+        if len(symbols) == 1:
+            rows, _ = await self._client.call("watch_ohlcv", symbols[0], name)
+            found = {symbols[0]: rows}
+        else:
+            answer, _ = await self._client.call("watch_ohlcv_for_symbols", [[symbol, name] for symbol in symbols])
+            found = {symbol: rows for symbol, by_name in answer.items() for rows in by_name.values()}
+        # ccxt goes on writing into the rows that it handed out
+        return {symbol: [(int(ts), *map(float, rest)) for ts, *rest in rows] for symbol, rows in found.items()}
+
+    async def _reconnect(self) -> None:
+        for reader in self._readers:
+            reader.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+        self._readers.clear()
+        await self._client.close()
+        self._heard_at_ms = None
+        self._listen()
+
+    def _on_connected(self, socket: Any, message: object = None) -> None:
+        """A new socket starts with empty caches: bars half heard on the old one must not mix with its updates."""
+        exchange = self._client.exchange
+        type(exchange).on_connected(exchange, socket, message)
+        exchange.ohlcvs.clear()
+        self._connection += 1

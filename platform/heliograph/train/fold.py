@@ -1,0 +1,127 @@
+"""After the fit: calibrate on the validation slice, and open the outer test slice, once.
+
+Shapes: N rows, B windows, H horizons, Q quantile levels, C setups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from heliograph.core.errors import InvariantBroken
+from heliograph.model import calibrate
+from heliograph.model.baselines import PooledForecaster
+from heliograph.model.calibrate import Calibration, Raw
+from heliograph.model.forecaster import NetworkForecaster, load_network, save
+from heliograph.model.spec import Forecast, Forecaster, Spec
+from heliograph.model.table import to_arrow
+from heliograph.train.pool import Pool, labelled
+from heliograph.windows.folds import Fold
+from heliograph.windows.sample import SymbolData, gather, origins
+
+IntArray = npt.NDArray[np.int64]
+
+_BATCH = 2_048
+
+
+def finish(
+    best: Path, data: Sequence[SymbolData], fold: Fold, *, folder: Path, provenance: dict[str, str]
+) -> NetworkForecaster:
+    """Calibrate the fitted network on the fold's validation slice and save the forecaster to ``folder``.
+
+    Args:
+        best: what `loop.fit` returned.
+        provenance: where it came from, e.g. the settings' fingerprint and the lake's version; kept beside the weights.
+    """
+    network = load_network(best)
+    spec = network.spec
+    plain = NetworkForecaster(network, Calibration.identity(len(spec.horizons_bars), len(spec.levels)))
+    pool = Pool.of(data, spec)
+    rows = np.concatenate(pool.rows(data, fold.validation, spec, labelled_by_ms=fold.test[0]))
+    parts = [plain.raw(gather(pool.x_NF, chunk, spec.window_bars)) for chunk in _chunks(rows)]
+    raw = Raw(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("z_BHQ", "setup_BHC", "direction_BH")))
+    calibration = calibrate.fit(
+        raw,
+        z_NH=pool.z_NH[rows],
+        scale_NH=pool.sigma_N[rows][:, None] * spec.root_horizons,
+        setup_NH=pool.setup_NH[rows],
+        base_HQ=plain.base_HQ,
+        setup_prior_HC=plain.setup_prior_HC,
+        levels=spec.levels,
+    )
+    forecaster = NetworkForecaster(network, calibration)
+    save(folder, forecaster, provenance={**provenance, "fold": str(fold.index)})
+    return forecaster
+
+
+def baselines(data: Sequence[SymbolData], fold: Fold, spec: Spec) -> dict[str, PooledForecaster]:
+    """``unconditional`` and ``volatility_scaled``, measured on the fold's train slice."""
+    pool = Pool.of(data, spec)
+    rows = np.concatenate(pool.rows(data, fold.train, spec, labelled_by_ms=fold.validation[0]))
+    return {kind: pool.baseline(spec, rows, kind) for kind in ("unconditional", "volatility_scaled")}
+
+
+class OuterSlice:
+    """The test slice of a fold: it is scored once, and forecast once for the backtest."""
+
+    def __init__(self, data: Sequence[SymbolData], fold: Fold) -> None:
+        self.fold = fold
+        self._data = data
+        self._opened: set[str] = set()
+
+    def open(self, purpose: str) -> Sequence[SymbolData]:
+        """The data, the first time that this purpose asks.
+
+        Raises:
+            InvariantBroken: the slice was opened for this purpose before; a second look would select on it.
+        """
+        if purpose in self._opened:
+            raise InvariantBroken(
+                f"the test slice of fold {self.fold.index} was opened before to {purpose}: select on validation"
+            )
+        self._opened.add(purpose)
+        return self._data
+
+
+def scored_rows(data: SymbolData, fold: Fold, spec: Spec) -> IntArray:
+    """Rows of the test slice that can be scored: whole windows, every label known."""
+    return labelled(data, fold.test, spec, labelled_by_ms=int(data.known_ts_ms[-1]))
+
+
+def predict(forecaster: Forecaster, data: SymbolData, rows: IntArray) -> Forecast:
+    """Forecasts at these rows of one symbol, in batches."""
+    parts = [forecaster.forecast(gather(data.x_NF, chunk, forecaster.window_bars)) for chunk in _chunks(rows)]
+    return Forecast(
+        *(np.concatenate([getattr(p, n) for p in parts]) for n in ("quantile_BHQ", "setup_BHC", "confidence_BH"))
+    )
+
+
+def forecasts(forecaster: Forecaster, outer: OuterSlice) -> pa.Table:
+    """Out-of-sample forecasts at every origin of the test slice, labelled or not, as `model.table.FORECASTS`.
+
+    Raises:
+        InvariantBroken: the slice was forecast before.
+    """
+    tables = []
+    for symbol in outer.open("forecast"):
+        rows = origins(symbol, outer.fold.test, forecaster.window_bars, labelled_by_ms=None)
+        if not rows.size:
+            continue
+        table = to_arrow(
+            forecaster,
+            venue=symbol.venue,
+            symbol=symbol.symbol,
+            known_ts_ms=symbol.known_ts_ms[rows],
+            price_N=symbol.close[rows],
+            forecast=predict(forecaster, symbol, rows),
+        )
+        tables.append(table)
+    return pa.concat_tables(tables)
+
+
+def _chunks(rows: IntArray) -> list[IntArray]:
+    return [rows[start : start + _BATCH] for start in range(0, rows.size, _BATCH)]

@@ -1,0 +1,100 @@
+"""How far a fit is, and its checkpoint after each epoch: written whole or not at all, read back exactly."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from heliograph.model.forecaster import load_network, save_network
+from heliograph.model.network import Network
+from heliograph.train.engine import Engine
+
+Weights = dict[str, Tensor]
+
+_PROGRESS, _BEST = "progress.json", "best"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a fit is.
+
+    Attributes:
+        epochs_done: epochs that are behind it.
+        baseline: validation pinball of the untrained network, which is that of the volatility-scaled baseline.
+        best: least validation pinball so far, the untrained network's included.
+        best_epoch: epochs that had been done then; 0 is the untrained network.
+    """
+
+    epochs_done: int
+    baseline: float
+    best: float
+    best_epoch: int
+
+    @classmethod
+    def start(cls, pinball: float) -> Progress:
+        """Before the first epoch."""
+        return cls(epochs_done=0, baseline=pinball, best=pinball, best_epoch=0)
+
+    def after(self, pinball: float) -> Progress:
+        """One epoch further.
+
+        >>> Progress.start(2.0).after(1.0).after(1.5)
+        Progress(epochs_done=2, baseline=2.0, best=1.0, best_epoch=1)
+        """
+        done = self.epochs_done + 1
+        if pinball < self.best:
+            return replace(self, epochs_done=done, best=pinball, best_epoch=done)
+        return replace(self, epochs_done=done)
+
+    def is_over(self, *, epochs: int, patience_epochs: int) -> bool:
+        """True where all epochs are done, or the last few brought nothing."""
+        return self.epochs_done >= epochs or self.epochs_done - self.best_epoch >= patience_epochs
+
+
+def weights_of(network: Network) -> Weights:
+    """A copy of all weights and buffers, on the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+
+def write(folder: Path, engine: Engine, best: Weights, progress: Progress, *, is_writer: bool) -> Path | None:
+    """Write ``epoch_0001`` … under ``folder``; the epoch before it leaves once this one stands.
+
+    Called on every worker, for engines whose state is spread; one of them writes.
+
+    Returns:
+        The checkpoint's folder on the writer, None elsewhere.
+    """
+    path = folder / f"epoch_{progress.epochs_done:04d}"
+    draft = folder / f".{path.name}"
+    if is_writer:
+        _remove(draft)
+        draft.mkdir(parents=True)
+    engine.save(draft, is_writer=is_writer)
+    if not is_writer:
+        return None
+    keep = Network(engine.network.spec, engine.network.settings)
+    keep.load_state_dict(best)
+    save_network(draft / _BEST, keep)
+    (draft / _PROGRESS).write_text(json.dumps(asdict(progress)))
+    _remove(path)
+    draft.rename(path)
+    for older in folder.glob("epoch_*"):
+        if older != path:
+            shutil.rmtree(older)
+    return path
+
+
+def read(path: Path, engine: Engine) -> tuple[Progress, Weights]:
+    """Put the engine where `write` found it; returns the progress and the best weights so far."""
+    progress = Progress(**json.loads((path / _PROGRESS).read_text()))
+    engine.load(path)
+    return progress, weights_of(load_network(path / _BEST))
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
