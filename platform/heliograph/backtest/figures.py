@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import matplotlib as mpl
@@ -12,9 +13,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from heliograph.backtest.words import percent
+from heliograph.backtest.words import number, percent
 from heliograph.core.market import FloatArray, IntArray
 
 INK, MUTED, HAIRLINE = "#1c2430", "#667080", "#dfe2e6"
@@ -23,7 +24,7 @@ STRATEGY, BENCHMARK, GROSS, LOSS = "#14507a", "#c08a2d", "#7fa6c2", "#b3493a"
 WIDE, NARROW, HALF = (11.2, 3.5), (4.7, 3.3), (5.4, 3.2)
 _MOST_POINTS = 1_200
 
-_STYLE: dict[str, Any] = {
+_STYLE = {
     "svg.fonttype": "none",
     "font.size": 10,
     "axes.edgecolor": HAIRLINE,
@@ -62,9 +63,9 @@ def equity(
     Args:
         curves: (float64[T] in quote units, colour, line style), the most important last.
     """
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+    with _style(name):
         figure, ax = _canvas(size)
-        _mark_folds(ax, boundaries_ms, close_ts_ms)
+        _mark_folds(ax, boundaries_ms, close_ts_ms, named=True)
         for values, colour, style in curves:
             at = _thin(values)
             ax.plot(
@@ -77,8 +78,9 @@ def equity(
         every = np.concatenate([values for values, _, _ in curves])
         if every.min() > 0 and every.max() / every.min() > 3:
             ax.set_yscale("log")
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}".replace(",", "\u2009")))
-        ax.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}".replace(",", "\u2009")))
+            ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+            ax.yaxis.set_minor_locator(NullLocator())
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: number(v, 0)))
         _time_axis(ax)
         return _svg(figure, name, "Account value over time")
 
@@ -93,9 +95,9 @@ def underwater(
     size: Size,
 ) -> str:
     """Drawdowns (positive fractions, float64[T]) hanging from zero."""
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+    with _style(name):
         figure, ax = _canvas((size[0], size[1] * 0.72))
-        _mark_folds(ax, boundaries_ms, close_ts_ms)
+        _mark_folds(ax, boundaries_ms, close_ts_ms, named=False)
         at = _thin(benchmark)
         ax.plot(_dates(close_ts_ms[at]), -benchmark[at], color=BENCHMARK, linewidth=1.1)
         at = _thin(strategy)
@@ -108,7 +110,7 @@ def underwater(
 
 def exposure(close_ts_ms: IntArray, gross: FloatArray, net: FloatArray, *, name: str, size: Size) -> str:
     """Gross exposure as an area, net as a line; fractions of equity, float64[T]."""
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+    with _style(name):
         figure, ax = _canvas((size[0], size[1] * 0.72))
         at = _thin(gross)
         ax.fill_between(_dates(close_ts_ms[at]), gross[at], 0.0, color=GROSS, alpha=0.35, linewidth=0, step="pre")
@@ -126,7 +128,7 @@ def coverage(labels: Sequence[str], folds_80: FloatArray, folds_95: FloatArray, 
     Args:
         folds_80, folds_95: fractions, float64[folds, H].
     """
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+    with _style(name):
         figure, ax = _canvas(HALF)
         x = np.arange(len(labels))
         for values, nominal, colour in ((folds_80, 0.80, STRATEGY), (folds_95, 0.95, BENCHMARK)):
@@ -152,7 +154,7 @@ def calibration(share: FloatArray, levels: Sequence[float], *, name: str) -> str
         share: float64[Q+1], sums to 1.
     """
     edges = np.array([0.0, *levels, 1.0])
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+    with _style(name):
         figure, ax = _canvas(HALF)
         density = share / np.diff(edges)
         ax.bar(
@@ -167,7 +169,7 @@ def calibration(share: FloatArray, levels: Sequence[float], *, name: str) -> str
 
 def hits(rates: FloatArray, stated: FloatArray, *, name: str) -> str:
     """Hit rate in groups of rising confidence, with the confidence stated (where known) as ticks; fractions, float64[G]."""
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+    with _style(name):
         figure, ax = _canvas(HALF)
         x = np.arange(1, rates.size + 1)
         colours = [STRATEGY if r >= 0.5 else LOSS for r in rates]
@@ -175,12 +177,17 @@ def hits(rates: FloatArray, stated: FloatArray, *, name: str) -> str:
         if stated.size:
             ax.plot(x, stated, "_", color=INK, markersize=18, markeredgewidth=1.6)
         ax.axhline(0.5, color=INK, linewidth=0.8)
-        reach = max(0.06, float(np.nanmax(np.abs(np.concatenate([rates, stated]) - 0.5))) * 1.15)
-        ax.set_ylim(0.5 - reach, 0.5 + reach)
+        every = np.concatenate([rates, stated, [0.48, 0.53]])
+        ax.set_ylim(float(every.min()) - 0.01, float(every.max()) + 0.01)
         ax.set_xticks(x)
         ax.set_xlabel("group by stated confidence, least confident first")
         _percent_axis(ax)
         return _svg(figure, name, "Hit rate by confidence")
+
+
+def _style(name: str) -> AbstractContextManager[None]:
+    settings: Any = {**_STYLE, "svg.hashsalt": name}
+    return mpl.rc_context(settings)
 
 
 def _canvas(size: Size) -> tuple[Figure, Axes]:
@@ -203,20 +210,21 @@ def _thin(values: FloatArray) -> IntArray:
     return np.array(sorted(rows), dtype=np.int64)
 
 
-def _mark_folds(ax: Axes, boundaries_ms: Sequence[int], close_ts_ms: IntArray) -> None:
+def _mark_folds(ax: Axes, boundaries_ms: Sequence[int], close_ts_ms: IntArray, *, named: bool) -> None:
     for fold, start_ms in enumerate(boundaries_ms, start=1):
         moment = _dates(np.array([max(start_ms, int(close_ts_ms[0]))]))[0]
-        ax.axvline(moment, color="#c3c9d1", linewidth=0.8, linestyle=(0, (2, 2)))
-        ax.annotate(
-            f"fold {fold}", (moment, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -2), textcoords="offset points",
-            fontsize=8.5, color=MUTED, va="top",
-        )  # fmt: skip
+        ax.axvline(moment, color="#b4bcc6", linewidth=0.8, linestyle=(0, (2, 2)))
+        if named:
+            label, at = f"fold {fold}", (moment, 1.0)
+            ax.annotate(
+                label, at, xycoords=("data", "axes fraction"), fontsize=8.5, color=MUTED, va="bottom", ha="left"
+            )
 
 
 def _time_axis(ax: Axes) -> None:
-    locator = AutoDateLocator(minticks=3, maxticks=9)
+    locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
     ax.margins(x=0.01)
 
 
@@ -236,11 +244,6 @@ def _svg(figure: Figure, name: str, label: str) -> str:
     text = re.sub(r"<style.*?</style>|; font-family: [^;]*(?=;)", "", text, flags=re.DOTALL)
     text = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", text)
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
-    text = text.replace("xlink:href", "href")
-    text = re.sub(
-        r' width="[^"]*pt" height="[^"]*pt"| height="[^"]*pt"(?= viewBox)| width="[^"]*pt"(?= height)',
-        "",
-        text,
-        count=2,
-    )
+    text = re.sub(r"(\d\.\d{2})\d+", r"\1", text.replace("xlink:href", "href"))
+    text = re.sub(r' (width|height)="[^"]*pt"', "", text)
     return text.replace("<svg", f'<svg role="img" aria-label="{label}" data-figure="{name}"', 1)

@@ -34,22 +34,22 @@ def percent(value: float, digits: int = 1, *, signed: bool = False) -> str:
     """A fraction as per cent, with a true minus sign; a dash for NaN.
 
     >>> percent(-0.0312), percent(0.5, 0), percent(0.021, signed=True), percent(float("nan"))
-    ('−3.1 %', '50 %', '+2.1 %', '–')
+    ('−3.1\\u202f%', '50\\u202f%', '+2.1\\u202f%', '–')
     """
     text = number(100 * value, digits, signed=signed)
-    return text if text == NOTHING else f"{text} %"
+    return text if text == NOTHING else f"{text}\u202f%"
 
 
 def number(value: float, digits: int = 2, *, signed: bool = False) -> str:
-    """A number with thousands separated by thin spaces; a dash for NaN and infinities.
+    """A number with thousands separated by narrow spaces that don't break; a dash for NaN and infinities.
 
     >>> number(-1234.5, 1), number(2, 0, signed=True), number(-0.001, 1)
-    ('−1\\u2009234.5', '+2', '0.0')
+    ('−1\\u202f234.5', '+2', '0.0')
     """
     if not math.isfinite(value):
         return NOTHING
     rounded = round(value, digits) or 0.0
-    return f"{rounded:{'+' if signed and rounded else ''},.{digits}f}".replace(",", "\u2009").replace("-", "−")
+    return f"{rounded:{'+' if signed and rounded else ''},.{digits}f}".replace(",", "\u202f").replace("-", "−")
 
 
 def day(ts_ms: int) -> str:
@@ -65,19 +65,19 @@ def horizon(bars: int, timeframe: str) -> str:
     """How far a horizon reaches.
 
     >>> horizon(24, "1h"), horizon(12, "5m"), horizon(1, "1d")
-    ('24 h', '60 min', '1 d')
+    ('24\\xa0h', '60\\xa0min', '1\\xa0d')
     """
     count, unit = int(timeframe[:-1]) * bars, timeframe[-1]
-    return f"{count} {({'m': 'min', 'M': 'months'}).get(unit, unit)}"
+    return f"{count}\u00a0{({'m': 'min', 'M': 'months'}).get(unit, unit)}"
 
 
 def baseline(name: str) -> str:
-    """A baseline's name in words.
+    """A baseline's name in words, held together by hyphens that don't break.
 
     >>> baseline("volatility_scaled")
-    'volatility-scaled'
+    'volatility\\u2011scaled'
     """
-    return name.replace("_", "-")
+    return name.replace("_", "\u2011")
 
 
 def verdict(
@@ -133,21 +133,22 @@ def _trading_headline(strategy: Metrics, profit_shown: bool, num_fills: int) -> 
 def _skill_sentence(name: str, skills: Sequence[Skill], timeframe: str) -> str:
     own = [s for s in skills if s.baseline == name]
     cells = ", ".join(
-        f"{horizon(s.horizon_bars, timeframe)} {number(s.skill_pct, 2, signed=True)} % (t {number(s.t, 1)})"
+        f"{horizon(s.horizon_bars, timeframe)} {number(s.skill_pct, 2, signed=True)}\u202f% (t\u00a0{number(s.t, 1)})"
         for s in own
     )
     missed = [horizon(s.horizon_bars, timeframe) for s in own if not s.is_shown]
-    end = f"; no skill is shown at {', '.join(missed)}" if missed else "; shown at every horizon"
-    return f"Pinball loss against the {baseline(name)} baseline: {cells}{end}."
+    where = "any horizon" if len(missed) == len(own) else ", ".join(missed)
+    end = f"; no skill is shown at {where}" if missed else "; shown at every horizon"
+    return f"Skill over the {baseline(name)} baseline, as pinball loss avoided: {cells}{end}."
 
 
 def _trading_sentence(strategy: Metrics, holding: Metrics, activity: Activity, num_fills: int) -> str:
     held = f"Equal-weight buy-and-hold at the same costs returned {percent(holding.total_return, signed=True)}"
     if not num_fills:
         return f"{held}; the strategy stayed in cash."
-    chance = f"the probability that its true Sharpe ratio is above zero is {percent(strategy.probabilistic_sharpe, 0)}"
+    chance = f"the probability that its true Sharpe ratio is above zero is {percent(strategy.probabilistic_sharpe)}"
     return (
         f"{held}, the strategy {percent(strategy.total_return, signed=True)} with a mean exposure of "
-        f"{percent(activity.mean_exposure, 0)}; {chance}. Fees and slippage took {percent(activity.cost_drag, 2)} of the "
+        f"{percent(activity.mean_exposure, 0)}; {chance}. Fees and slippage took {percent(activity.cost_drag)} of the "
         "starting capital."
     )

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from heliograph.config.machine import require_free
 from heliograph.config.settings import Settings
 from heliograph.core.errors import ConfigError, HeliographError
 from heliograph.lake import store
 from heliograph.sources.catalog import rules
-from heliograph.config.machine import require_free
 from heliograph.telemetry.progress import CONSOLE
 
 LEAST_FREE_BYTES = 5 * 2**30

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -25,6 +25,9 @@ from heliograph.telemetry import log
 from heliograph.telemetry.progress import CONSOLE, bar
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 JOB_MARK = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it in the driver of a submitted job
 
@@ -46,11 +49,16 @@ def _settings(config: Path | None, overrides: list[str] | None) -> Settings:
     return settings
 
 
-def _tell(result: object) -> None:
-    """The result as one JSON line."""
-    CONSOLE.print_json(
-        json.dumps(asdict(result), default=str) if hasattr(result, "__dataclass_fields__") else json.dumps(result)
-    )
+def _tell(result: DataclassInstance) -> None:
+    """The result as JSON."""
+    CONSOLE.print_json(json.dumps(_named(asdict(result)), default=str))
+
+
+def _named(value: Any) -> Any:
+    """Keys such as (venue, symbol) as text."""
+    if isinstance(value, dict):
+        return {":".join(map(str, k)) if isinstance(k, tuple) else str(k): _named(v) for k, v in value.items()}
+    return value
 
 
 @app.command()

@@ -12,7 +12,8 @@ from pydantic.fields import FieldInfo
 
 from heliograph.config.settings import FeatureSettings, Settings
 from heliograph.core import errors
-from heliograph.features import spec, table
+from heliograph.features import catalog
+from heliograph.features.spec import Feature
 
 FOLDER = Path(__file__).resolve().parents[3] / "docs" / "reference"
 NOTE = "<!-- written by `make docs`; change the code, not this file -->\n\n"
@@ -51,14 +52,42 @@ def _is_section(info: FieldInfo) -> bool:
 def _setting_row(key: str, info: FieldInfo) -> str:
     kind = info.annotation.__name__ if inspect.isclass(info.annotation) else str(info.annotation).replace("typing.", "")
     bounds = ", ".join(_bound(m) for m in info.metadata if isinstance(m, BaseMetadata))
-    default = "required" if info.is_required() else "…" if info.default_factory or _models(info) else f"`{info.default}`"
+    default = (
+        "required" if info.is_required() else "…" if info.default_factory or _models(info) else f"`{info.default}`"
+    )
     cells = (f"`{key}`", f"`{kind.split('.')[-1]}`", default, bounds, info.description or "")
     return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
 
 
 def _bound(mark: BaseMetadata) -> str:
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "min_length": "length ≥", "max_length": "length ≤"}
-    return ", ".join(f"{sign} {getattr(mark, key)}" for key, sign in signs.items() if getattr(mark, key, None) is not None)
+    return ", ".join(
+        f"{sign} {getattr(mark, key)}" for key, sign in signs.items() if getattr(mark, key, None) is not None
+    )
+
+
+def _features() -> str:
+    lines = ["# Features", "", inspect.getdoc(inspect.getmodule(Feature)) or "", ""]
+    lines += [
+        "With the default settings, in the order of the table's columns. `lookback`: bars until the first value; `settles`: "
+        "bars after which the value no longer depends on where the history began.",
+        "",
+        "| feature | family | unit | bars of | lookback | settles | range | source |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for f in catalog.declared(FeatureSettings()):
+        told = (
+            f"`{f.name}`",
+            f.family,
+            f.unit,
+            f.timeframe or "base",
+            f.lookback_bars,
+            max(f.settle_bars, f.lookback_bars),
+        )
+        lines.append(
+            "| " + " | ".join(map(str, (*told, f"{f.low:g} … {f.high:g}", f.source))).replace("\n", " ") + " |"
+        )
+    return NOTE + "\n".join(lines) + "\n"
 
 
 def _errors() -> str:

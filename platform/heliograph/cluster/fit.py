@@ -11,6 +11,7 @@ from typing import Any
 
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's own tables; the progress bar says the same in one line
 
+import numpy as np
 import pyarrow.parquet as pq
 import ray.train
 from ray import tune
@@ -18,10 +19,10 @@ from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from heliograph.cluster import strategy
+from heliograph.cluster.trials import TrialsShown
 from heliograph.config.settings import Settings
 from heliograph.core.errors import HeliographError
 from heliograph.core.timeframe import parse
-from heliograph.features import table
 from heliograph.lake import read
 from heliograph.telemetry.progress import Bar
 from heliograph.train import dataset, fold, ledger, loop, registry, score
@@ -51,10 +52,10 @@ class FitReport:
 
 
 def plan_folds(settings: Settings, data: Sequence[SymbolData]) -> tuple[Fold, ...]:
-    """The folds over the span that the symbols share out among themselves."""
+    """The folds over the span in which at least half of the symbols have candles."""
     return walk_forward(
-        min(int(d.known_ts_ms[0]) for d in data),
-        max(int(d.known_ts_ms[-1]) for d in data),
+        int(np.median([d.known_ts_ms[0] for d in data])),
+        int(np.median([d.known_ts_ms[-1] for d in data])),
         parse(settings.features.timeframe),
         settings.folds,
         longest_horizon_bars=max(settings.labels.horizons_bars),
@@ -84,7 +85,7 @@ def report(folder: Path, version: int, num_folds: int) -> FitReport:
     weight = [t["origins"] for t in told]
 
     def pooled(name: str, h: int) -> float:
-        return sum(w * t["pinball"][name][h] for w, t in zip(weight, told, strict=True))
+        return sum(float(w * t["pinball"][name][h]) for w, t in zip(weight, told, strict=True))
 
     return FitReport(
         folder=str(folder),
@@ -107,7 +108,7 @@ def _fit(settings: Settings, folder: Path, pending: Sequence[int], shown: Bar) -
             name=folder.name,
             storage_path=str(settings.var / "tune"),
             verbose=0,
-            callbacks=[_Shown(shown, len(pending), settings.train.epochs)],
+            callbacks=[TrialsShown(shown, trials=len(pending), epochs=settings.train.epochs)],
         ),
     )
     failed = [r for r in tuner.fit() if r.error is not None]
@@ -153,7 +154,6 @@ def fit_fold(config: dict[str, Any], settings: Settings, folder: Path) -> None:
 def train_worker(config: dict[str, Any]) -> None:
     """What every data-parallel worker of one fold runs."""
     settings: Settings = config["settings"]
-    context = ray.train.get_context()
     data = dataset.read_symbols(settings)
     held = ray.train.get_checkpoint()
 
@@ -164,32 +164,10 @@ def train_worker(config: dict[str, Any]) -> None:
     loop.fit(
         data,
         plan_folds(settings, data)[config["fold"]],
-        names=table.names(settings.features),
-        labels=settings.labels,
+        spec=dataset.spec(settings),
         model=settings.model,
         settings=settings.train,
         folder=config["folder"],
-        on_epoch=report_epoch,
-        rank=context.get_world_rank(),
-        world_size=context.get_world_size(),
+        worker=strategy.worker(settings.train, on_epoch=report_epoch),
         resume=Path(held.path) if held else None,
-        **strategy.engine(settings.train),
     )
-
-
-class _Shown(tune.Callback):
-    """Tune's news on our progress bar."""
-
-    def __init__(self, shown: Bar, folds: int, epochs: int) -> None:
-        self._shown = shown
-        self._epochs = epochs
-        self._steps = folds * epochs
-        self._done: dict[int, int] = {}
-
-    def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
-        """A trial finished an epoch."""
-        index, epoch = int(trial.config["fold"]), int(result["epoch"])
-        self._done[index] = epoch
-        skill = result.get("validation_skill_pct")
-        note = f"fold {index} epoch {epoch}" + (f" skill {skill:+.2f} %" if skill is not None else " scored")
-        self._shown.reach(min(1.0, sum(self._done.values()) / self._steps), note)

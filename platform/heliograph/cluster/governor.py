@@ -15,7 +15,6 @@ from heliograph.sources.budget import TokenBucket
 LOT_PAGES = 4  # a lot is this many pages: few actor calls, and little is lost with a worker that dies
 
 
-@ray.remote(num_cpus=0)
 class Governor:
     """Holds the token buckets; lives as long as the cluster, so that every job shares it."""
 
@@ -25,13 +24,16 @@ class Governor:
     def lease(self, rules: VenueRules, scale: float, weight: float) -> tuple[float, float]:
         """Take as much of ``weight`` from the venue's budget as there is; ``(granted, seconds until more)``."""
         if rules.venue not in self._buckets:
-            self._buckets[rules.venue] = TokenBucket(rules.weight_per_s * scale, rules.weight_burst * scale, time.monotonic)
+            self._buckets[rules.venue] = TokenBucket(
+                rules.weight_per_s * scale, rules.weight_burst * scale, time.monotonic
+            )
         return self._buckets[rules.venue].lease(weight)
 
 
 def governor() -> ActorHandle:
     """The cluster's governor, started by whoever asks first."""
-    return Governor.options(name="governor", namespace=NAMESPACE, get_if_exists=True, lifetime="detached").remote()
+    shared = {"name": "governor", "namespace": NAMESPACE, "get_if_exists": True, "lifetime": "detached"}
+    return ray.remote(Governor).options(num_cpus=0, **shared).remote()
 
 
 class LeasedBudget:
@@ -49,7 +51,9 @@ class LeasedBudget:
         lot = LOT_PAGES * self._rules.weight_per_page
         async with self._turn:
             while self._held < weight:
-                granted, wait_s = await self._governor.lease.remote(self._rules, self._scale, max(weight - self._held, lot))
+                granted, wait_s = await self._governor.lease.remote(
+                    self._rules, self._scale, max(weight - self._held, lot)
+                )
                 self._held += granted
                 if self._held < weight:
                     await asyncio.sleep(wait_s)

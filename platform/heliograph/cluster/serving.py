@@ -21,12 +21,12 @@ from fastapi import FastAPI, Header, HTTPException, WebSocket, WebSocketDisconne
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from heliograph.config.machine import require_free
 from heliograph.config.settings import ServeSettings, Settings
 from heliograph.core.events import ForecastMade
 from heliograph.core.market import slug
-from heliograph.config.machine import require_free
 from heliograph.trading import signals
-from heliograph.wiring.desk import latest_forecasts
+from heliograph.wiring.floor import latest_forecasts
 
 APP = "signals"
 SLOW_READER_MESSAGES = 256  # a stream that lags further behind is closed rather than kept in memory
@@ -40,7 +40,6 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-@serve.deployment(name="Signals", max_ongoing_requests=512, ray_actor_options={"num_cpus": 0.5})
 @serve.ingress(api)
 class Signals:
     """One replica: the newest forecast of every market, and the open streams."""
@@ -156,6 +155,7 @@ def application(settings: Settings) -> serve.Application:
     """The app that `serve.run` and `serve deploy` start."""
     settings.var.mkdir(parents=True, exist_ok=True)
     key_digest = digest(api_key(settings.serve, settings.var))
-    return Signals.bind(
+    deployment = serve.deployment(name="Signals", max_ongoing_requests=512, ray_actor_options={"num_cpus": 0.5})
+    return deployment(Signals).bind(
         settings.model_copy(update={"serve": settings.serve.model_copy(update={"api_key": None})}), key_digest
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import ray.data
 
 from heliograph.core.errors import ConfigError
 
@@ -41,6 +43,8 @@ def session() -> Iterator[None]:
                 f"no Ray cluster could be joined at {address or 'this machine'}: {e}; start one with `ray start --head`, "
                 "set RAY_AUTH_MODE alike on both sides, or unset RAY_ADDRESS to run on this machine alone"
             ) from e
+        ray.data.DataContext.get_current().enable_progress_bars = False  # our own bars tell the same in fewer lines
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
         try:
             yield
         finally:

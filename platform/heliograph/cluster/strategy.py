@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import ray.train
 import ray.train.torch
 
 from heliograph.config.settings import TrainSettings
+from heliograph.train.loop import OnEpoch, Worker
 
 
 def scaling(settings: TrainSettings) -> ray.train.ScalingConfig:
@@ -19,10 +18,12 @@ def scaling(settings: TrainSettings) -> ray.train.ScalingConfig:
     )
 
 
-def engine(settings: TrainSettings) -> dict[str, Any]:
-    """What `train.loop.fit` needs to know of the strategy, inside a worker."""
+def worker(settings: TrainSettings, *, on_epoch: OnEpoch) -> Worker:
+    """This process as a worker of its fold, inside Ray Train."""
+    context = ray.train.get_context()
+    place = {"rank": context.get_world_rank(), "world_size": context.get_world_size(), "on_epoch": on_epoch}
     if settings.strategy == "deepspeed":
         from heliograph.cluster.sharded import DeepSpeedEngine  # noqa: PLC0415 - an extra that few install
 
-        return {"make_engine": DeepSpeedEngine}
-    return {"wrap": ray.train.torch.prepare_model}
+        return Worker(make_engine=DeepSpeedEngine, **place)
+    return Worker(wrap=ray.train.torch.prepare_model, **place)

@@ -18,4 +18,6 @@ def require_free(host: str, port: int, setting: str) -> None:
         try:
             probe.bind((host, port))
         except OSError as e:
-            raise ConfigError(f"port {port} on {host} is taken: stop what uses it or choose another with --set {setting}=…") from e
+            raise ConfigError(
+                f"port {port} on {host} is taken: stop what uses it or choose another with --set {setting}=…"
+            ) from e

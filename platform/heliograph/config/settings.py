@@ -75,9 +75,9 @@ class FetchSettings(Section):
     """What is downloaded, and how wide."""
 
     venues: dict[str, VenueSettings] = Field(
-        default_factory=lambda: {n: VenueSettings.model_validate({}) for n in ("binance", "okx", "kraken")}
+        default_factory=lambda: {n: VenueSettings() for n in ("binance", "okx", "kraken")}
     )
-    selections: tuple[Selection, ...] = (Selection.model_validate({}),)
+    selections: tuple[Selection, ...] = (Selection(),)
     workers: int = Field(2, ge=1, le=1_000, description="fetch actors; the budget is shared by all")
     pages_per_shard: int = Field(20, ge=1, le=1_000)
     shards_per_block: int = Field(8, ge=1, description="shards that one Ray Data block carries")
@@ -128,7 +128,7 @@ class LabelSettings(Section):
     @field_validator("levels")
     @classmethod
     def _levels(cls, q: tuple[float, ...]) -> tuple[float, ...]:
-        if list(q) != sorted(set(q)) or 0.5 not in q or not (0 < q[0] and q[-1] < 1):
+        if list(q) != sorted(set(q)) or 0.5 not in q or q[0] <= 0 or q[-1] >= 1:
             raise ValueError("levels must ascend within (0, 1) and hold 0.5")
         if any(abs(a + b - 1) > 1e-9 for a, b in zip(q, reversed(q), strict=True)):
             raise ValueError("levels must be symmetric about 0.5")
@@ -259,18 +259,19 @@ class Settings(Section):
     """All of it."""
 
     var: Path = Field(Path("var"), description="whatever a run makes lies under this folder")
-    lake: LakeSettings = LakeSettings.model_validate({})
-    fetch: FetchSettings = FetchSettings.model_validate({})
-    features: FeatureSettings = FeatureSettings.model_validate({})
-    labels: LabelSettings = LabelSettings.model_validate({})
-    folds: FoldSettings = FoldSettings.model_validate({})
-    model: ModelSettings = ModelSettings.model_validate({})
-    train: TrainSettings = TrainSettings.model_validate({})
-    sweep: SweepSettings = SweepSettings.model_validate({})
-    costs: CostSettings = CostSettings.model_validate({})
-    risk: RiskSettings = RiskSettings.model_validate({})
-    serve: ServeSettings = ServeSettings.model_validate({})
-    live: LiveSettings = LiveSettings.model_validate({})
+    data_origin: str = Field("Candles from the venues' public endpoints.", description="one sentence, said in reports")
+    lake: LakeSettings = LakeSettings()
+    fetch: FetchSettings = FetchSettings()
+    features: FeatureSettings = FeatureSettings()
+    labels: LabelSettings = LabelSettings()
+    folds: FoldSettings = FoldSettings()
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()
+    sweep: SweepSettings = SweepSettings()
+    costs: CostSettings = CostSettings()
+    risk: RiskSettings = RiskSettings()
+    serve: ServeSettings = ServeSettings()
+    live: LiveSettings = LiveSettings()
 
     @model_validator(mode="after")
     def _horizon_is_forecast(self) -> Self:
@@ -283,7 +284,9 @@ class Settings(Section):
     @property
     def fingerprint(self) -> str:
         """First 12 hex digits of the sha256 of all settings that can change a result; places and secrets stay out."""
-        told = self.model_dump_json(exclude={"var": True, "lake": True, "serve": True, "fetch": {"venues"}})
+        told = self.model_dump_json(
+            exclude={"var": True, "data_origin": True, "lake": True, "serve": True, "fetch": {"venues"}}
+        )
         return hashlib.sha256(told.encode()).hexdigest()[:12]
 
     @property

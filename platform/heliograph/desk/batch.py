@@ -51,6 +51,7 @@ class Stream:
 
     Attributes:
         known_ts_ms: int64[n], when each candle became known, ascending.
+        forecasts: None where none was made for this stream.
     """
 
     venue: str
@@ -58,7 +59,7 @@ class Stream:
     timeframe: str
     candles: Candles
     known_ts_ms: IntArray
-    forecasts: ForecastColumns
+    forecasts: ForecastColumns | None
 
 
 def replay(
@@ -114,8 +115,9 @@ def finite_rows(x_NF: npt.NDArray[np.float32], window_bars: int) -> IntArray:
     [2, 5, 6]
     """
     broken = np.concatenate([[0], np.cumsum(~np.isfinite(x_NF).all(axis=1))])
-    row = np.arange(window_bars - 1, len(x_NF), dtype=np.int64)
-    return row[broken[row + 1] == broken[row + 1 - window_bars]]
+    row_N: IntArray = np.arange(window_bars - 1, len(x_NF), dtype=np.int64)
+    whole: IntArray = row_N[broken[row_N + 1] == broken[row_N + 1 - window_bars]]
+    return whole
 
 
 def _forecast_all(x_NF: npt.NDArray[np.float32], forecaster: Forecaster, batch_size: int) -> ForecastColumns:
@@ -144,7 +146,7 @@ def _bars(stream: Stream) -> Iterator[Bar]:
     for row, values in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
         candle = CandleClosed(stream.venue, stream.symbol, stream.timeframe, *values)
         forecast = None
-        if n < f.row_N.size and f.row_N[n] == row:
+        if f is not None and n < f.row_N.size and f.row_N[n] == row:
             forecast = ForecastMade(
                 venue=stream.venue,
                 symbol=stream.symbol,

@@ -7,6 +7,7 @@ made from each other, a bar behind a gap of a whole middle bar would be seen lat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +16,59 @@ import numpy.typing as npt
 from heliograph.core.errors import ConfigError
 from heliograph.core.market import Candles
 from heliograph.core.timeframe import DAY_MS, Timeframe
-from heliograph.features import kernels
+from heliograph.features.kernels import compiled
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 _LONGEST_MONTH_MS = 32 * DAY_MS
+
+
+@compiled
+def _emit(held: FloatArray, closed_7M: FloatArray, m: int) -> int:
+    """Write the held bar as the m-th closed one and start over; the number of closed ones."""
+    for k in range(7):
+        closed_7M[k, m] = held[k]
+    held[6] = 0.0
+    return m + 1
+
+
+@compiled
+def _close_buckets(
+    bars_6N: FloatArray, buckets_3N: IntArray, held: FloatArray, closed_7M: FloatArray, pointer_N: IntArray
+) -> int:
+    """Merge base bars into higher bars, one pass.
+
+    A higher bar is closed by the base bar that reaches its close, or, where that one is missing, by the first bar
+    after it.
+
+    Args:
+        bars_6N: open_ts_ms, open, high, low, close, volume of the base bars.
+        buckets_3N: open and close of the higher bar that each base bar lies in, and the base bar's own close.
+        held: float64[7], the unfinished higher bar, carried from call to call; its last entry counts base bars.
+        closed_7M: gets the higher bars: open_ts_ms, open, high, low, close, volume, base bars in it.
+        pointer_N: gets, for each base bar, how many of this call's higher bars are closed at its close.
+
+    Returns:
+        how many higher bars were closed.
+    """
+    m = 0
+    for i in range(bars_6N.shape[1]):
+        if held[6] > 0.0 and held[0] != buckets_3N[0, i]:
+            m = _emit(held, closed_7M, m)
+        if held[6] == 0.0:
+            held[0] = buckets_3N[0, i]
+            for k in range(1, 6):
+                held[k] = bars_6N[k, i]
+        else:
+            held[2] = max(held[2], bars_6N[2, i])
+            held[3] = min(held[3], bars_6N[3, i])
+            held[4] = bars_6N[4, i]
+            held[5] += bars_6N[5, i]
+        held[6] += 1.0
+        if buckets_3N[2, i] >= buckets_3N[1, i]:
+            m = _emit(held, closed_7M, m)
+        pointer_N[i] = m
+    return m
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +120,7 @@ def higher(candles: Candles, base: Timeframe, target: Timeframe) -> Higher:
     bars = np.stack([ts.astype(np.float64), candles.open, candles.high, candles.low, candles.close, candles.volume])
     closed = np.empty((7, 1 + int(np.count_nonzero(np.diff(opens)))))
     pointer = np.empty(ts.size, dtype=np.int64)
-    m = kernels.close_buckets(bars, buckets, np.zeros(7), closed, pointer)
+    m = _close_buckets(bars, buckets, np.zeros(7), closed, pointer)
     o, h, low, c, v = (np.ascontiguousarray(row[:m]) for row in closed[1:6])
     made = Candles(closed[0, :m].astype(np.int64), o, h, low, c, v)
     return Higher(made, closed[6, :m].astype(np.int64), pointer - 1)
@@ -114,17 +163,19 @@ class HigherStream:
         self._closed = np.empty((7, 2))
         self._pointer = np.empty(1, dtype=np.int64)
 
-    def update(self, open_ts_ms: int, prices: tuple[float, float, float, float], volume: float) -> FloatArray:
+    def update(self, bar: Sequence[float]) -> FloatArray:
         """Take one closed base bar and answer with the higher bars that it closes.
 
         Args:
-            prices: open, high, low, close.
+            bar: open_ts_ms, open, high, low, close, volume.
 
         Returns:
-            float64[7, m] with m of 0, 1 or 2: open_ts_ms, open, high, low, close, volume, base bars in it.
+            float64[7, m] with m of 0, 1 or 2: open_ts_ms, open, high, low, close, volume, base bars in it. Valid until
+            the next call.
         """
+        open_ts_ms = int(bar[0])
         opened = self._target.floor(open_ts_ms)
         self._bucket[:, 0] = opened, self._target.next(opened), self._base.next(open_ts_ms)
-        self._bar[:, 0] = open_ts_ms, *prices, volume
-        m = kernels.close_buckets(self._bar, self._bucket, self._held, self._closed, self._pointer)
+        self._bar[:, 0] = bar
+        m = _close_buckets(self._bar, self._bucket, self._held, self._closed, self._pointer)
         return self._closed[:, :m]

@@ -30,4 +30,6 @@ def chosen(settings: FeatureSettings) -> tuple[Feature, ...]:
     if idle:
         names = ", ".join(f.name for f in features)
         raise ConfigError(f"features.names: {', '.join(idle)} matches no feature; there are {names}")
-    return tuple(f for f in features if f.name == volatility.SIGMA or any(fnmatchcase(f.name, g) for g in settings.names))
+    return tuple(
+        f for f in features if f.name == volatility.SIGMA or any(fnmatchcase(f.name, g) for g in settings.names)
+    )

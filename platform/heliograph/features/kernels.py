@@ -5,8 +5,8 @@ it with the whole frame, the live path with the newest bar of a ring that keeps 
 execute the same machine code on the same numbers. Windows are summed afresh from their bars (a week as seven days), never by
 adding the new and taking off the old: a value depends on its window only, not on where the history began.
 
-All kernels stand in this one file because numba's cache of a function is void only when the function's own file
-changes, not when a function that it calls does.
+Kernels that call each other stand in this one file because numba's cache of a function is void only when the
+function's own file changes, not when a function that it calls does.
 """
 
 from __future__ import annotations
@@ -52,7 +52,15 @@ COLUMNS = (*INPUTS, *STATES, *RESULTS)
  ROGERS_SATCHELL_24, VOLUME_Z, VOLUME_RATIO, FLOW, MONEY_FLOW, MISSING,
  HOUR_SIN, HOUR_COS, WEEKDAY_SIN, WEEKDAY_COS) = range(len(COLUMNS))  # fmt: skip
 
-CONTEXT_COLUMNS = ("open_ts_ms", "log_close", "bar_return", "log_return", "rsi_14", "volatility_ratio_5_20", "distance_mean_20")
+CONTEXT_COLUMNS = (
+    "open_ts_ms",
+    "log_close",
+    "bar_return",
+    "log_return",
+    "rsi_14",
+    "volatility_ratio_5_20",
+    "distance_mean_20",
+)
 C_TS, C_LOG_CLOSE, C_RETURN, C_LOG_RETURN, C_RSI, C_RATIO, C_DISTANCE = range(len(CONTEXT_COLUMNS))
 
 KEEP_BARS = 256
@@ -82,16 +90,16 @@ def compiled(function: F) -> F:
 @compiled
 def window_sum(x_KN: FloatArray, row: int, i: int, bars: int) -> float:
     """Sum of the ``bars`` values that end at ``i``, in four strands; the order is fixed, so is the result."""
-    first = i - bars + 1
+    window = x_KN[row, i - bars + 1 : i + 1]
     a = b = c = d = 0.0
     whole = bars // 4 * 4
-    for j in range(first, first + whole, 4):
-        a += x_KN[row, j]
-        b += x_KN[row, j + 1]
-        c += x_KN[row, j + 2]
-        d += x_KN[row, j + 3]
-    for j in range(first + whole, i + 1):
-        a += x_KN[row, j]
+    for j in range(0, whole, 4):
+        a += window[j]
+        b += window[j + 1]
+        c += window[j + 2]
+        d += window[j + 3]
+    for j in range(whole, bars):
+        a += window[j]
     return (a + b) + (c + d)
 
 
@@ -106,18 +114,11 @@ def week_sum(x_KN: FloatArray, day_row: int, i: int) -> float:
 
 @compiled
 def window_squares(x_KN: FloatArray, row: int, i: int, bars: int, centre: float) -> float:
-    """Sum of ``(value − centre)²`` over the ``bars`` values that end at ``i``, in four strands."""
-    first = i - bars + 1
-    a = b = c = d = 0.0
-    whole = bars // 4 * 4
-    for j in range(first, first + whole, 4):
-        a += (x_KN[row, j] - centre) ** 2
-        b += (x_KN[row, j + 1] - centre) ** 2
-        c += (x_KN[row, j + 2] - centre) ** 2
-        d += (x_KN[row, j + 3] - centre) ** 2
-    for j in range(first + whole, i + 1):
-        a += (x_KN[row, j] - centre) ** 2
-    return (a + b) + (c + d)
+    """Sum of ``(value − centre)²`` over the ``bars`` values that end at ``i``, oldest first."""
+    total = 0.0
+    for value in x_KN[row, i - bars + 1 : i + 1]:
+        total += (value - centre) ** 2
+    return total
 
 
 @compiled
@@ -134,7 +135,8 @@ def _sign(value: float) -> float:
 @compiled
 def _steps(x_KN: FloatArray, row: int, i: int, bars: int, bar_ms: float) -> float:
     """Bars of time between row ``i − bars`` and row ``i``: more than ``bars`` where candles are missing."""
-    return max(1.0, np.rint((x_KN[row, i] - x_KN[row, i - bars]) / bar_ms))
+    passed = float(x_KN[row, i] - x_KN[row, i - bars])
+    return max(1.0, math.floor(passed / bar_ms + 0.5))
 
 
 @compiled
@@ -156,11 +158,16 @@ def _volatility_state(x_KN: FloatArray, state: FloatArray, i: int, bar_ms: float
 
 @compiled
 def _tame(x_KN: FloatArray, i: int) -> None:
-    """High and low that hold the body, with wicks of at most `WICK_SIGMAS` sigma: a print at ~0 is no range."""
+    """High and low that hold the body, with wicks of at most `WICK_SIGMAS` sigma: a print at ~0 is no range.
+
+    An open or low that is not above 0 is no price: the close, or the body's lower end, stands in its place.
+    """
+    if x_KN[OPEN, i] <= 0.0:
+        x_KN[OPEN, i] = x_KN[CLOSE, i]
     top = max(x_KN[OPEN, i], x_KN[CLOSE, i])
     bottom = min(x_KN[OPEN, i], x_KN[CLOSE, i])
     x_KN[HIGH, i] = max(x_KN[RAW_HIGH, i], top)
-    x_KN[LOW, i] = min(x_KN[RAW_LOW, i], bottom)
+    x_KN[LOW, i] = min(x_KN[RAW_LOW, i], bottom) if x_KN[RAW_LOW, i] > 0.0 else bottom
     reach = math.exp(WICK_SIGMAS * x_KN[SIGMA, i])
     if not math.isnan(reach):
         x_KN[HIGH, i] = min(x_KN[HIGH, i], top * reach)
@@ -298,7 +305,8 @@ def fill_context(x_KN: FloatArray, start: int, end: int, bar_ms: float) -> None:
         bar_ms: length of a higher bar.
     """
     for i in range(start, end):
-        x_KN[C_RETURN:, i] = np.nan
+        for row in range(C_RETURN, C_DISTANCE + 1):
+            x_KN[row, i] = np.nan
         if i > 0:
             step = x_KN[C_LOG_CLOSE, i] - x_KN[C_LOG_CLOSE, i - 1]
             x_KN[C_RETURN, i] = step / math.sqrt(_steps(x_KN, C_TS, i, 1, bar_ms))
@@ -354,43 +362,3 @@ def scale(
         block_NF = out_NF[first : first + _BLOCK_BARS]
         for f in range(out_NF.shape[1]):
             _scale_one(x_KN, rows_F7[f], constants_F7[f], range_F5[f], start + first, block_NF[:, f])
-
-
-@compiled
-def close_buckets(bars_6N: FloatArray, buckets_3N: IntArray, held: FloatArray, closed_7M: FloatArray, pointer_N: IntArray) -> int:
-    """Merge base bars into higher bars, one pass.
-
-    A higher bar is closed by the base bar that reaches its close, or, where that one is missing, by the first bar
-    after it.
-
-    Args:
-        bars_6N: open_ts_ms, open, high, low, close, volume of the base bars.
-        buckets_3N: open and close of the higher bar that each base bar lies in, and the base bar's own close.
-        held: float64[7], the unfinished higher bar, carried from call to call; its last entry counts base bars.
-        closed_7M: gets the higher bars: open_ts_ms, open, high, low, close, volume, base bars in it.
-        pointer_N: gets, for each base bar, how many of this call's higher bars are closed at its close.
-
-    Returns:
-        how many higher bars were closed.
-    """
-    m = 0
-    for i in range(bars_6N.shape[1]):
-        if held[6] > 0.0 and held[0] != buckets_3N[0, i]:
-            closed_7M[:, m] = held
-            held[6] = 0.0
-            m += 1
-        if held[6] == 0.0:
-            held[0] = buckets_3N[0, i]
-            held[1:6] = bars_6N[1:6, i]
-        else:
-            held[2] = max(held[2], bars_6N[2, i])
-            held[3] = min(held[3], bars_6N[3, i])
-            held[4] = bars_6N[4, i]
-            held[5] += bars_6N[5, i]
-        held[6] += 1.0
-        if buckets_3N[2, i] >= buckets_3N[1, i]:
-            closed_7M[:, m] = held
-            held[6] = 0.0
-            m += 1
-        pointer_N[i] = m
-    return m

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import talib
 
 from heliograph.config.settings import FeatureSettings
 from heliograph.core import timeframe as timeframes
 from heliograph.core.timeframe import Timeframe
-from heliograph.features import catalog, kernels
-from heliograph.features.align import require_nested
+from heliograph.features import align, catalog, kernels
 from heliograph.features.spec import Feature, Indicator, Output, Term
 
 FloatArray = npt.NDArray[np.float64]
@@ -64,7 +66,7 @@ def make(settings: FeatureSettings) -> Plan:
     contexts = []
     for name in dict.fromkeys(f.timeframe for f in features if f.timeframe):
         first = len(rows)
-        require_nested(base, timeframes.parse(name))
+        align.require_nested(base, timeframes.parse(name))
         rows.update({f"{name}:{c}": first + k for k, c in enumerate(kernels.CONTEXT_COLUMNS[CONTEXT_RESULTS])})
         contexts.append((timeframes.parse(name), slice(first, len(rows))))
     return Plan(
@@ -81,6 +83,14 @@ def make(settings: FeatureSettings) -> Plan:
 
 def _row(term: Term, rows: dict[str | Output, int]) -> int:
     return -1 if isinstance(term, float) else rows[term]
+
+
+def fingerprint(settings: FeatureSettings) -> str:
+    """Names what the features mean: other declarations, kernels or another TA-Lib give another one; 12 hex digits."""
+    todo = make(settings)
+    meaning = [repr((todo.base, todo.features, todo.contexts, talib.__version__, talib.__ta_version__)).encode()]
+    meaning += [inspect.getsource(module).encode() for module in (kernels, align)]
+    return hashlib.sha256(b"\n".join(meaning)).hexdigest()[:12]
 
 
 def warmup_bars(settings: FeatureSettings) -> int:

@@ -11,9 +11,11 @@ the name of a kernel column, or one output of a TA-Lib indicator.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from talib import abstract
+
+_abstract: Any = abstract  # its stubs lack Function
 
 Family = Literal["price", "trend", "volatility", "volume", "season", "context"]
 
@@ -59,7 +61,7 @@ def talib_indicator(function: str, *inputs: str, **parameters: int) -> Indicator
     >>> talib_indicator("MACD", "close", fastperiod=12, slowperiod=26, signalperiod=9).lookback_bars
     33
     """
-    described = abstract.Function(function)
+    described = _abstract.Function(function)
     described.parameters = parameters
     return Indicator(function, inputs, tuple(parameters.items()), len(described.output_names), described.lookback)
 
@@ -88,7 +90,7 @@ class Feature:
     unit: str
     source: str
     lookback_bars: int
-    of: Term
+    of: str | Output
     low: float
     high: float
     settle_bars: int = 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import talib
-from talib import stream
 
 from heliograph.config.settings import FeatureSettings
 from heliograph.core.errors import SchemaMismatch
@@ -16,15 +16,13 @@ from heliograph.core.events import CandleClosed
 from heliograph.core.market import Candles
 from heliograph.core.timeframe import Timeframe
 from heliograph.features import align, kernels, plan, volatility
-from heliograph.features.spec import Indicator
+from heliograph.features.live import ContextStream, IndicatorStream, Ring
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 SIGMA = volatility.SIGMA
 """The feature that holds the standard deviation of the log-return over one base bar."""
-
-_RING_BARS = 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +66,11 @@ def compute(candles: Candles, settings: FeatureSettings, *, close_delay_ms: int 
         close_delay_ms: how long after its close the venue may still revise a candle.
 
     Raises:
-        SchemaMismatch: candles out of order, off the grid, not finite, or with a price that is not positive.
+        SchemaMismatch: candles out of order, off the grid, not finite, a close that is not above 0, or a negative volume.
         ConfigError: the settings name no such feature, or a context timeframe that the base does not divide.
     """
     todo = plan.make(settings)
-    _require_positive(candles, todo.base)
+    _require_sound(candles, todo.base)
     ts = candles.open_ts_ms
     values = np.empty((ts.size, len(todo.features)))
     if ts.size:
@@ -81,12 +79,12 @@ def compute(candles: Candles, settings: FeatureSettings, *, close_delay_ms: int 
     return FeatureTable(ts, align.closes(todo.base, ts) + close_delay_ms, todo.names, values)
 
 
-def _require_positive(candles: Candles, base: Timeframe) -> None:
+def _require_sound(candles: Candles, base: Timeframe) -> None:
     candles.require_sound(base)
-    wrong = ~((candles.open > 0) & (candles.close > 0) & (candles.volume >= 0))
+    wrong = ~((candles.close > 0) & (candles.volume >= 0))
     if wrong.any():
         ts = int(candles.open_ts_ms[int(np.argmax(wrong))])
-        raise SchemaMismatch(f"the bar that opens at {ts} needs open and close above 0 and volume of at least 0")
+        raise SchemaMismatch(f"the bar that opens at {ts} needs a close above 0 and a volume of at least 0")
 
 
 def _unit(close: float) -> float:
@@ -128,10 +126,10 @@ class LiveFeatures:
     def __init__(self, settings: FeatureSettings) -> None:
         self._plan = plan.make(settings)
         self._timeframe = settings.timeframe
-        self._ring = _Ring(self._plan.num_columns)
+        self._ring = Ring(self._plan.num_columns)
         self._state = np.zeros(kernels.EWMA_STATE)
-        self._indicators = [_LiveIndicator(*wanted) for wanted in self._plan.indicators]
-        self._contexts = [_LiveContext(self._plan.base, *wanted) for wanted in self._plan.contexts]
+        self._indicators = [IndicatorStream(*wanted) for wanted in self._plan.indicators]
+        self._contexts = [ContextStream(self._plan.base, *wanted) for wanted in self._plan.contexts]
         self._unit = 0.0
         self._last_ts_ms = -1
 
@@ -157,10 +155,11 @@ class LiveFeatures:
             candle.open_ts_ms, candle.open / unit, candle.high / unit, candle.low / unit, candle.close / unit, candle.volume,
         )  # fmt: skip
         kernels.fill(x_KN, self._state, i, i + 1, float(self._plan.base.ms))
+        bar = x_KN[:, i].tolist()
         for indicator in self._indicators:
-            indicator.update(x_KN, i)
+            indicator.update(bar, x_KN, i)
         for context in self._contexts:
-            context.update(candle, unit, x_KN, i)
+            context.update(bar, x_KN, i)
         row = np.empty((1, len(self._plan.features)))
         kernels.scale(x_KN, self._plan.rows_F7, self._plan.constants_F7, self._plan.range_F5, i, row)
         result: FloatArray = row[0]
@@ -171,70 +170,17 @@ class LiveFeatures:
             raise SchemaMismatch(f"a {candle.timeframe} bar came where {self._timeframe} bars are expected")
         if candle.open_ts_ms <= self._last_ts_ms:
             raise SchemaMismatch(f"the bar that opens at {candle.open_ts_ms} is not after {self._last_ts_ms}")
-        sound = math.isfinite(candle.open + candle.high + candle.low + candle.close + candle.volume)
-        if not sound or self._plan.base.floor(candle.open_ts_ms) != candle.open_ts_ms or min(candle.open, candle.close) <= 0:
+        if not _is_sound(candle, self._plan.base):
             bar = [candle.open_ts_ms, candle.open, candle.high, candle.low, candle.close, candle.volume]
-            _require_positive(Candles.of([bar]), self._plan.base)
+            _require_sound(Candles.of([bar]), self._plan.base)
         self._last_ts_ms = candle.open_ts_ms
 
 
-class _Ring:
-    """The newest bars of a matrix of columns, contiguous, so that a kernel reads them like a frame."""
-
-    def __init__(self, num_columns: int) -> None:
-        self._x_KN = np.full((num_columns, _RING_BARS), np.nan)
-        self._end = 0
-
-    def advance(self) -> tuple[FloatArray, int]:
-        """Make room for one bar: the matrix, and the column that is now the newest."""
-        if self._end == _RING_BARS:
-            self._x_KN[:, : kernels.KEEP_BARS] = self._x_KN[:, -kernels.KEEP_BARS :]
-            self._end = kernels.KEEP_BARS
-        self._end += 1
-        return self._x_KN, self._end - 1
-
-
-class _LiveIndicator:
-    """A TA-Lib stream, opened as soon as TA-Lib has enough history."""
-
-    def __init__(self, indicator: Indicator, inputs: tuple[int, ...], outputs: slice) -> None:
-        self._indicator = indicator
-        self._inputs = inputs
-        self._outputs = outputs
-        self._handle: stream.Stream | None = None
-
-    def update(self, x_KN: FloatArray, i: int) -> None:
-        if self._handle is not None:
-            x_KN[self._outputs, i] = self._handle.update(*[float(x_KN[row, i]) for row in self._inputs])
-        elif i >= self._indicator.lookback_bars:
-            history = [np.ascontiguousarray(x_KN[row, : i + 1]) for row in self._inputs]
-            try:
-                self._handle = getattr(stream, self._indicator.function)(*history, **dict(self._indicator.parameters))
-            except talib.InsufficientHistory:
-                return
-            x_KN[self._outputs, i] = self._handle.value
-
-
-class _LiveContext:
-    """One higher timeframe: its unfinished bar, its closed bars, and the results of the last closed one."""
-
-    def __init__(self, base: Timeframe, timeframe: Timeframe, results: slice) -> None:
-        self._bars = align.HigherStream(base, timeframe)
-        self._bar_ms = float(timeframe.ms)
-        self._results = results
-        self._ring = _Ring(len(kernels.CONTEXT_COLUMNS))
-        self._latest = np.full(results.stop - results.start, np.nan)
-
-    def update(self, candle: CandleClosed, unit: float, x_KN: FloatArray, i: int) -> None:
-        prices = (candle.open, candle.high, candle.low, candle.close)
-        closed = self._bars.update(candle.open_ts_ms, prices, candle.volume)
-        for m in range(closed.shape[1]):
-            y_KN, j = self._ring.advance()
-            y_KN[kernels.C_TS, j] = closed[0, m]
-            y_KN[kernels.C_LOG_CLOSE, j] = np.log(closed[4, m] / unit)
-            kernels.fill_context(y_KN, j, j + 1, self._bar_ms)
-            self._latest = y_KN[plan.CONTEXT_RESULTS, j].copy()
-        x_KN[self._results, i] = self._latest
+def _is_sound(candle: CandleClosed, base: Timeframe) -> bool:
+    """What `_require_sound` asks of one bar, in plain floats."""
+    finite = math.isfinite(candle.open + candle.high + candle.low + candle.close + candle.volume)
+    positive = candle.close > 0 and candle.volume >= 0
+    return finite and positive and base.floor(candle.open_ts_ms) == candle.open_ts_ms
 
 
 def to_arrow(table: FeatureTable) -> pa.Table:
@@ -250,11 +196,11 @@ def from_arrow(table: pa.Table) -> FeatureTable:
     Raises:
         SchemaMismatch: the two times are not the first columns, or another column is not a double.
     """
-    first, *rest = table.schema.names[:2], *table.schema.names[2:]
-    if first != ["open_ts_ms", "known_ts_ms"] or any(table.schema.field(n).type != pa.float64() for n in rest):
+    times, rest = table.schema.names[:2], table.schema.names[2:]
+    if times != ["open_ts_ms", "known_ts_ms"] or any(table.schema.field(n).type != pa.float64() for n in rest):
         raise SchemaMismatch(f"a feature table is open_ts_ms, known_ts_ms and doubles, not {table.schema.names}")
-    times = [table[name].to_numpy() for name in first]
     values = np.empty((table.num_rows, len(rest)))
     for k, name in enumerate(rest):
         values[:, k] = table[name].to_numpy()
-    return FeatureTable(times[0], times[1], tuple(rest), values)
+    opens, known = (table[name].to_numpy() for name in times)
+    return FeatureTable(opens, known, tuple(rest), values)

@@ -54,7 +54,10 @@ FEATURES = (
         )
         for name, source in (
             ("parkinson", "M. Parkinson, The Extreme Value Method, J. Business 53(1), 1980"),
-            ("garman_klass", "M. Garman, M. Klass, On the Estimation of Security Price Volatilities, J. Business 53(1), 1980"),
+            (
+                "garman_klass",
+                "M. Garman, M. Klass, On the Estimation of Security Price Volatilities, J. Business 53(1), 1980",
+            ),
             ("rogers_satchell", "L. Rogers, S. Satchell, Estimating Variance from High, Low and Closing Prices, 1991"),
         )
     ),

@@ -47,12 +47,14 @@ class Walk:
     Attributes:
         pages: answers that hold candles of before ``reached_ms``, ascending, no bar twice.
         reached_ms: every bar before this was answered.
+        answered_ts_ms: when the last answer came; 0 where none came.
         requests: calls made, the failed ones included.
         failure: why the walk ended before its end; None where it did not.
     """
 
     pages: tuple[Page, ...]
     reached_ms: int
+    answered_ts_ms: int
     requests: int
     failure: HeliographError | None
 
@@ -71,15 +73,16 @@ async def walk(
     hole before it is asked for too. An empty page answers for all that was asked where the venue seeks the first
     candle, else for one page of bars. So every answer leaves less to ask.
     """
-    rules, pages, requests = source.rules, list[Page](), 0
+    rules, pages, requests, answered_ts_ms = source.rules, list[Page](), 0, 0
     left = [(start_ms, end_ms)] if start_ms < end_ms else []  # what is not answered, the earliest last
     failure: HeliographError | None = None
     while left and failure is None:
         start, end = left[-1]
-        page, tries, failure = await _ask(source, market, timeframe, (start, end), patience)
+        page, tries, failure = await ask(source, market, timeframe, (start, end), patience)
         requests += tries
         if page is None:
             continue
+        answered_ts_ms = max(answered_ts_ms, page.fetched_ts_ms)
         opens = page.candles.open_ts_ms
         if opens.size:
             pages.append(page)
@@ -89,14 +92,16 @@ async def walk(
         is_suspect = opens.size >= rules.page_limit and hole[0] < hole[1]
         left[-1:] = [i for i in ((after, end), hole if is_suspect else (start, start)) if i[0] < i[1]]
     reached_ms = left[-1][0] if left else max(start_ms, end_ms)
-    kept = sorted((p for p in pages if p.candles.open_ts_ms[0] < reached_ms), key=lambda p: int(p.candles.open_ts_ms[0]))
-    return Walk(tuple(kept), reached_ms, requests, failure)
+    kept = sorted(
+        (p for p in pages if p.candles.open_ts_ms[0] < reached_ms), key=lambda p: int(p.candles.open_ts_ms[0])
+    )
+    return Walk(tuple(kept), reached_ms, answered_ts_ms, requests, failure)
 
 
-async def _ask(
+async def ask(
     source: CandleSource, market: Market, timeframe: Timeframe, interval: tuple[int, int], patience: Patience
 ) -> tuple[Page | None, int, HeliographError | None]:
-    """One page, how many calls it took, and why there is none."""
+    """One sound page within ``interval``; else None and why. And how many calls it took."""
     tries = 0
     while True:
         tries += 1

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from heliograph.config.settings import Selection
-from heliograph.core import timeframe as timeframes
 from heliograph.core.market import Market, VenueRules
 from heliograph.core.schema import COVERAGE, PLAN
 from heliograph.core.timeframe import Timeframe
@@ -81,19 +80,25 @@ def plan(
     ends = {status: known.index(coverage, (status,)) for status in ("not_listed", "delisted")}
     shards: list[tuple[object, ...]] = []
     reasons: list[tuple[object, ...]] = []
+    for catalogue, market, timeframe, selection in _series(catalogues, selections):
+        key = (market.venue, timeframe.name, market.symbol)
+        for piece, status, detail in _pieces(catalogue, market, timeframe, selection, ends):
+            for gap in known.subtract(piece, covered.get(key, [])):
+                if status:
+                    reasons.append((*key, *gap, status, 0, 0, detail))
+                else:
+                    shards += ((*key, *s) for s in _cut(gap, timeframe, catalogue.rules, pages_per_shard))
+            covered[key] = known.merge([*covered.get(key, []), piece])
+    return Plan(shards=_table(shards, PLAN), reasons=_table(reasons, COVERAGE))
+
+
+def _series(
+    catalogues: Sequence[Catalogue], selections: Sequence[Selection]
+) -> Iterator[tuple[Catalogue, Market, Timeframe, Selection]]:
     for selection in selections:
         for catalogue in catalogues:
             for market, timeframe in matches(catalogue.rules, catalogue.markets, selection):
-                key = (market.venue, timeframe.name, market.symbol)
-                pieces = list(_pieces(catalogue, market, timeframe, selection, ends))
-                for piece, status, detail in pieces:
-                    for gap in known.subtract(piece, covered.get(key, [])):
-                        if status:
-                            reasons.append((*key, *gap, status, 0, 0, detail))
-                        else:
-                            shards += ((*key, *s) for s in _cut(gap, timeframe, catalogue.rules, pages_per_shard))
-                covered[key] = known.merge([*covered.get(key, []), *(piece for piece, _, _ in pieces)])
-    return Plan(shards=_table(shards, PLAN), reasons=_table(reasons, COVERAGE))
+                yield catalogue, market, timeframe, selection
 
 
 def wanted(catalogue: Catalogue, timeframe: Timeframe, selection: Selection) -> Interval:
@@ -102,14 +107,6 @@ def wanted(catalogue: Catalogue, timeframe: Timeframe, selection: Selection) -> 
     if selection.end_ms is not None:
         end_ms = min(end_ms, timeframe.ceil(selection.end_ms))
     return timeframe.ceil(selection.start_ms), end_ms
-
-
-def needs_history(catalogue: Catalogue, market: Market, missing: Sequence[Interval], known_ends: Mapping[str, Index], key: Key) -> tuple[bool, bool]:
-    """Whether the venue must be asked for a market's first and last candle before it can be planned."""
-    can_ask = catalogue.rules.seeks_first and catalogue.rules.horizon_candles is None and bool(missing)
-    first = can_ask and market.listed_ts_ms is None and key not in known_ends["not_listed"]
-    last = can_ask and not market.is_active and key not in known_ends["delisted"]
-    return first, last
 
 
 def _pieces(
@@ -137,7 +134,7 @@ def _pieces(
 def _reach(
     market: Market, timeframe: Timeframe, history: History | None, ends: Mapping[str, Index], key: Key
 ) -> Interval:
-    """First candle ever and the end after the last one, as far as known."""
+    """Open of the first candle ever and the end after the last one, as far as known."""
     first = 0 if market.listed_ts_ms is None else timeframe.floor(market.listed_ts_ms)
     if not_listed := ends["not_listed"].get(key):
         first = max(first, not_listed[-1][1])
@@ -150,13 +147,25 @@ def _reach(
     return first, last
 
 
-def _cut(interval: Interval, timeframe: Timeframe, rules: VenueRules, pages_per_shard: int) -> Iterator[tuple[int, int, int]]:
+def _cut(
+    interval: Interval, timeframe: Timeframe, rules: VenueRules, pages_per_shard: int
+) -> Iterator[tuple[int, int, int]]:
     """(start, end, pages) of shards of whole pages."""
     start, end = interval
     while start < end:
         stop = min(forward(timeframe, start, rules.page_limit * pages_per_shard), end)
-        yield start, stop, -(-timeframe.count(start, stop) // rules.page_limit)
+        yield start, stop, least_pages(timeframe, start, stop, page_limit=rules.page_limit)
         start = stop
+
+
+def least_pages(timeframe: Timeframe, start_ms: int, end_ms: int, *, page_limit: int) -> int:
+    """Fewest requests that can bring every bar of ``[start_ms, end_ms)``.
+
+    >>> from heliograph.core.timeframe import parse
+    >>> least_pages(parse("1h"), 0, 1_001 * 3_600_000, page_limit=1_000)
+    2
+    """
+    return -(-timeframe.count(start_ms, end_ms) // page_limit)
 
 
 def forward(timeframe: Timeframe, open_ts_ms: int, bars: int) -> int:

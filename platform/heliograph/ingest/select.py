@@ -69,4 +69,6 @@ def _require(globs: Sequence[str], names: Sequence[str], what: str, where: str =
     for glob in globs:
         if not any(fnmatchcase(name, glob) for name in names):
             near = get_close_matches(glob.replace("*", ""), names, n=5, cutoff=0.5) or list(names[:10])
-            raise ConfigError(f"no {what}{where} matches {glob!r} (fetch.selections): use {', '.join(near) or 'another'}")
+            raise ConfigError(
+                f"no {what}{where} matches {glob!r} (fetch.selections): use {', '.join(near) or 'another'}"
+            )

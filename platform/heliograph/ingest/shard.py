@@ -15,7 +15,7 @@ from heliograph.core.market import Market
 from heliograph.core.ports import CandleSource, ObjectStore
 from heliograph.core.timeframe import Timeframe
 from heliograph.ingest.page import Patience, Sleep, Walk, walk
-from heliograph.ingest.plan import forward
+from heliograph.ingest.plan import least_pages
 from heliograph.lake.write import Row, manifest, write_part
 
 SETTLING_BARS = 5
@@ -38,47 +38,46 @@ async def fetch_shard(
         attempts: tries of one page before the shard is given up.
 
     Returns:
-        MANIFEST rows that cover the row's interval without overlap: what came (``have``, or ``no_trades`` / ``delisted``
+        MANIFEST rows of the row's interval, none overlapping: what came (``have``, or ``no_trades`` / ``delisted``
         where the venue has no candle), then what failed (``fetch_failed``, with the reason). Absent bars among a
         venue's newest are in no row, so that the next run asks again.
     """
     timeframe = timeframes.parse(row["timeframe"])
     patience = Patience(attempts, _generator(row), sleep)
     done = await walk(source, market, timeframe, row["start_ms"], row["end_ms"], patience=patience)
-    came = _came(store, row, market, timeframe, done)
-    if done.failure is None:
-        return came
-    failed = _interval(row, done.reached_ms, row["end_ms"])
-    status = "delisted" if isinstance(done.failure, SymbolGone) and not market.is_active else "fetch_failed"
-    return [*came, manifest(failed, status, requests=0 if came else done.requests, detail=_told(done.failure))]
-
-
-def _came(store: ObjectStore, row: Mapping[str, Any], market: Market, timeframe: Timeframe, done: Walk) -> list[Row]:
     candles = done.candles
-    after_last = timeframe.next(int(candles.open_ts_ms[-1])) if len(candles) else row["start_ms"]
-    shard = _interval(row, row["start_ms"], max(after_last, min(done.reached_ms, _settled_ms(done, timeframe))))
-    if shard["start_ms"] == shard["end_ms"]:
-        return []
-    if not len(candles):
-        return [manifest(shard, "no_trades" if market.is_active else "delisted", requests=done.requests)]
-    try:
-        return [write_part(store, shard, done.pages, candles, requests=done.requests)]
-    except SchemaMismatch as e:
-        return [manifest(shard, "fetch_failed", requests=done.requests, detail=_told(e))]
+    answered_ms = _answered_ms(done, timeframe, row["end_ms"], int(candles.open_ts_ms[-1]) if len(candles) else None)
+    came = _part_of(row, timeframe, (row["start_ms"], answered_ms), source.rules.page_limit)
+    failed = _part_of(row, timeframe, (done.reached_ms, row["end_ms"]), source.rules.page_limit)
+    rows = []
+    if len(candles):
+        try:
+            rows.append(write_part(store, came, done.pages, candles, requests=done.requests))
+        except SchemaMismatch as e:
+            return [manifest(row, "fetch_failed", requests=done.requests, detail=_told(e))]
+    elif came["start_ms"] < came["end_ms"]:
+        rows.append(manifest(came, "no_trades" if market.is_active else "delisted", requests=done.requests))
+    if done.failure is not None:
+        status = "delisted" if isinstance(done.failure, SymbolGone) and not market.is_active else "fetch_failed"
+        rows.append(manifest(failed, status, requests=0 if rows else done.requests, detail=_told(done.failure)))
+    return rows
 
 
-def _settled_ms(done: Walk, timeframe: Timeframe) -> int:
-    """Before this, an absent bar will stay absent."""
-    fetched_ms = max((page.fetched_ts_ms for page in done.pages), default=0)
-    return timeframe.floor(fetched_ms) - SETTLING_BARS * timeframe.ms
+def _answered_ms(done: Walk, timeframe: Timeframe, end_ms: int, last_ts_ms: int | None) -> int:
+    """Up to here the walk's answer is final: its last candle, or further where an absent bar will stay absent."""
+    settled_ms = timeframe.floor(done.answered_ts_ms) - SETTLING_BARS * timeframe.ms
+    after_last_ms = 0 if last_ts_ms is None else timeframe.next(last_ts_ms)
+    return min(done.reached_ms, end_ms, max(after_last_ms, timeframe.floor(settled_ms)))
 
 
-def _interval(row: Mapping[str, Any], start_ms: int, end_ms: int) -> Row:
-    return {**row, "start_ms": start_ms, "end_ms": end_ms}
+def _part_of(row: Mapping[str, Any], timeframe: Timeframe, interval: tuple[int, int], page_limit: int) -> Row:
+    start_ms, end_ms = interval
+    pages = least_pages(timeframe, start_ms, end_ms, page_limit=page_limit)
+    return {**row, "start_ms": start_ms, "end_ms": max(start_ms, end_ms), "pages": pages}
 
 
 def _told(error: HeliographError) -> str:
-    return "; ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
+    return f"{type(error).__name__}: {error}"
 
 
 def _generator(row: Mapping[str, Any]) -> np.random.Generator:

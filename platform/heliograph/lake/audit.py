@@ -47,7 +47,9 @@ class BadPart:
         return str(self.part["path"])
 
     def __str__(self) -> str:
-        return f"{self.path} {self.fault}: {self.timeframe} candles of {self.symbol} in [{self.start_ms}, {self.end_ms})"
+        return (
+            f"{self.path} {self.fault}: {self.timeframe} candles of {self.symbol} in [{self.start_ms}, {self.end_ms})"
+        )
 
 
 def verify(settings: LakeSettings) -> list[BadPart]:

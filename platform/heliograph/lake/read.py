@@ -17,8 +17,9 @@ from heliograph.core.ports import ObjectStore
 from heliograph.core.schema import PARTITION_COLUMNS
 from heliograph.lake import delta
 from heliograph.lake.layout import CANDLES_TABLE
-from heliograph.lake.part import POWERS_OF_TEN, PRICES, REMEDY, decode
+from heliograph.lake.part import PRICES, REMEDY, decode
 from heliograph.lake.store import open_store
+from heliograph.lake.ticks import from_rows
 
 _READERS = 8
 
@@ -150,5 +151,7 @@ def _table(settings: LakeSettings, as_of: int | None) -> DeltaTable:
 
 
 def _decoded(ticks: str, scale: str) -> pl.Expr:
-    power = pl.col(scale).replace_strict(list(range(len(POWERS_OF_TEN))), POWERS_OF_TEN, return_dtype=pl.Float64)
-    return pl.col(ticks).cast(pl.Float64) / power
+    def divide(pair: pl.Series) -> pl.Series:
+        return pl.Series(from_rows(pair.struct.field(ticks).to_numpy(), pair.struct.field(scale).to_numpy()))
+
+    return pl.struct(ticks, scale).map_batches(divide, return_dtype=pl.Float64, is_elementwise=True)

@@ -49,7 +49,7 @@ class S3Store:
         self._prefix = f"{prefix}/" if prefix else ""
         endpoint = settings.s3_endpoint_url
         is_plain = bool(endpoint and endpoint.startswith("http://"))
-        self._s3: Any = boto3.client(
+        self._s3: Any = boto3.Session().client(  # a session of its own: the shared one keeps the first keys it saw
             "s3",
             endpoint_url=endpoint,
             region_name=settings.s3_region,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from decimal import Decimal
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from heliograph.core.commands import Command
 from heliograph.core.errors import InvariantBroken
@@ -60,7 +60,7 @@ def _tuples(value: Any) -> Any:
 def _restorer(hint: Any) -> Callable[[Any], Any]:
     if hint is Decimal:
         return Decimal
-    return _tuples if "tuple" in str(hint) else _same
+    return _tuples if get_origin(hint) is tuple else _same
 
 
 _KINDS: Mapping[str, tuple[Callable[..., Entry], Mapping[str, Callable[[Any], Any]]]] = {

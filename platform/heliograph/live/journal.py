@@ -50,16 +50,26 @@ class SqliteJournal:
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._seq, self._hash = self._opened(account)
+            self._is_durable = True  # SQLite begins with synchronous=FULL
         except BaseException:
             os.close(self._lock)
             raise
 
     def append(self, entry: Entry, *, durable: bool) -> int:
-        """Write one entry; see the module for what ``durable`` promises. Returns its sequence number, from 1."""
+        """Write one entry; see the module for what ``durable`` promises. Returns its sequence number, from 1.
+
+        Raises:
+            ConfigError: the disk is full or gone; nothing was written.
+        """
         body = encode(entry)
         chained = _chained(self._hash, body)
-        self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-        self._db.execute("INSERT INTO entries VALUES (?, ?, ?)", (self._seq + 1, body, chained))
+        try:
+            if durable != self._is_durable:
+                self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                self._is_durable = durable
+            self._db.execute("INSERT INTO entries VALUES (?, ?, ?)", (self._seq + 1, body, chained))
+        except sqlite3.Error as e:
+            raise ConfigError(f"{self.path} can't be written: {e}; make room on the disk and start again") from e
         self._seq, self._hash = self._seq + 1, chained
         return self._seq
 

@@ -2,8 +2,8 @@
 
 What goes into the journal, in order: candles (they mark positions and move the equity's peak), news of orders, kill
 switches, and every command before it is carried out. Forecasts stay out: all that they leave behind are commands.
-Killed at any point and started again, the driver ends where it would have ended: the last candle is taken again, fills
-are told by their trade ids, and an intent keeps its client id.
+Killed at any point and started again, the driver ends where it would have ended: a candle that the journal ends with is
+taken again, then the broker is asked about every open order; fills are told by their trade ids, and an intent keeps its client id.
 """
 
 from __future__ import annotations
@@ -77,25 +77,31 @@ async def run(
     """Trade until the stream ends, ``max_candles`` were traded on, or the task is cancelled.
 
     Args:
-        stream: closed candles of all markets, each market's in order, from `Recovery.since_ms` on.
-        desk: holding `Recovery.state`, its features seeded with the bars before the stream's first and no others.
+        stream: closed candles of all markets, each once and each market's in order, from `Recovery.since_ms` or earlier
+            on; those that the journal has already only feed the desk's features.
+        desk: holding `Recovery.state`, its features seeded with the bars of each market before the stream's first, and
+            with none from `Recovery.since_ms` on.
         broker: the same venue as before a restart; a simulated one restored from the journal.
         on_bar: told of every bar after it was traded on; it must not raise.
 
     A cancellation arrives between two bars, when the journal is whole; `closing` of the desk's state then tells what
     this function would have returned.
     """
-    record = _recorder(journal, recovery)
-    resolve(desk.state, desk, broker, record)
+    driver = _Driver(desk, broker, _recorder(journal, recovery), guard)
+    unasked = True
+    if not recovery.is_undecided:
+        unasked = driver.ask(recovery)
     candles = 0
     async for candle in stream:
-        if recovery.is_done(candle):
+        again = recovery.is_undecided and recovery.is_last(candle)
+        if recovery.is_done(candle) and not again:
             desk.seed((candle,))
             continue
-        if not desk.state.halted and (stop := guard.stop()) is not None:
-            settle(desk, stop, broker, record)
-        forecast = desk.forecast(candle)
-        trade_bar(desk, candle, None if guard.is_stale(candle) else forecast, broker, record)
+        if unasked and not again:
+            unasked = driver.ask(recovery)
+        forecast = driver.take(candle)
+        if unasked:
+            unasked = driver.ask(recovery)
         candles += 1
         if on_bar is not None:
             on_bar(candle, forecast, desk.state)
@@ -103,6 +109,31 @@ async def run(
             break
         await asyncio.sleep(0)  # a stream with candles in hand would never let a cancellation in
     return closing(desk.state, candles)
+
+
+@dataclass(frozen=True, slots=True)
+class _Driver:
+    """One bar after the other, the guard asked first."""
+
+    desk: LiveDesk
+    broker: BarBroker
+    record: Record
+    guard: Guard
+
+    def take(self, candle: CandleClosed) -> ForecastMade | None:
+        """Trade on one bar and tell what was forecast."""
+        if not self.desk.state.halted and (stop := self.guard.stop()) is not None:
+            settle(self.desk, stop, self.broker, self.record)
+        forecast = self.desk.forecast(candle)
+        tradable = None if self.guard.is_stale(candle) else forecast
+        trade_bar(self.desk, candle, tradable, self.broker, self.record)
+        return forecast
+
+    def ask(self, recovery: Recovery) -> bool:
+        """Ask the broker about the orders that a restart found open, old ones to cancel them; False, for it is done."""
+        resend = recovery.last is None or not self.guard.is_stale(recovery.last)
+        resolve(self.desk.state, self.desk, self.broker, self.record, resend=resend)
+        return False
 
 
 def closing(state: engine.State, candles: int) -> Closing:

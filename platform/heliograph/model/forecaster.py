@@ -80,6 +80,10 @@ def load(folder: Path, *, expected_features: tuple[str, ...] | None = None) -> N
         CorruptPart: its bytes are damaged.
     """
     tensors, header = checkpoint.read(folder)
+    if header["kind"] == "uncalibrated":
+        raise ConfigError(
+            f"the network at {folder} is not calibrated yet: use the forecaster that its fold's end wrote"
+        )
     spec = _spec(header)
     if expected_features is not None and expected_features != spec.feature_names:
         differing = sorted(set(expected_features) ^ set(spec.feature_names)) or "their order"

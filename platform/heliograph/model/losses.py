@@ -35,8 +35,8 @@ class Targets(NamedTuple):
 def pinball(y_BH: Tensor, quantile_BHQ: Tensor, level_Q: Tensor) -> Tensor:
     """Quantile loss of every origin, horizon and level, ``[B, H, Q]``; twice its integral over levels is the CRPS.
 
-    >>> pinball(torch.tensor([[1.0]]), torch.tensor([[[0.0, 2.0]]]), torch.tensor([0.5, 0.9])).tolist()
-    [[[0.5, 0.10000000149011612]]]
+    >>> pinball(torch.tensor([[1.0]]), torch.tensor([[[0.0, 2.0]]]), torch.tensor([0.5, 0.75])).tolist()
+    [[[0.5, 0.25]]]
     """
     assert quantile_BHQ.shape == (*y_BH.shape, *level_Q.shape), f"{tuple(quantile_BHQ.shape)} for {tuple(y_BH.shape)}"
     error_BHQ = y_BH[..., None] - quantile_BHQ

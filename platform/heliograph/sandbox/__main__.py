@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -40,14 +41,15 @@ async def _serve(args: argparse.Namespace) -> None:
     spec = TapeSpec(args.tape, args.path, seed=args.seed, days=args.days, minute_days=args.minute_days)
     sockets = [_listen(args.proxy_port, "--proxy-port"), _listen(args.control_port, "--control-port")]
     tape = spec.build()
-    clock = VirtualClock.before_end(tape.end_ms, parse(args.live_timeframe), args.live_bars)
+    first_ms = min(tape.listed_ms(symbol) for symbol in tape.symbols)
+    clock = VirtualClock.before_end(first_ms, tape.end_ms, parse(args.live_timeframe), args.live_bars)
     exchange = Exchange(venues.build(tape, clock), clock, weight_scale=args.weight_scale)
     args.folder.mkdir(parents=True, exist_ok=True)
     domains = [domain for venue in exchange.venues.values() for domain in venue.domains]
     ca_file, context = authority.issue(args.folder, domains)
     loop = asyncio.get_running_loop()
     over = _until_over(loop, watch_stdin=args.until_stdin_closes)
-    server = web.ServerRunner(web.Server(exchange.handle, handler_cancellation=True))  # type: ignore[arg-type]
+    server = web.ServerRunner(web.Server(exchange.handle, handler_cancellation=True, access_log=None))
     control = web.AppRunner(Control(exchange).application())
     await server.setup()
     await control.setup()
@@ -69,13 +71,14 @@ def _until_over(loop: asyncio.AbstractEventLoop, *, watch_stdin: bool) -> asynci
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
     if watch_stdin:
+        stdin = sys.stdin.fileno()
 
         def read() -> None:
-            if not sys.stdin.buffer.raw.read(1):  # type: ignore[attr-defined]
-                loop.remove_reader(sys.stdin)
+            if not os.read(stdin, 1_024):
+                loop.remove_reader(stdin)
                 over.set()
 
-        loop.add_reader(sys.stdin, read)
+        loop.add_reader(stdin, read)
     return over
 
 
@@ -86,7 +89,9 @@ def _listen(port: int, option: str) -> socket.socket:
         sock.bind((HOST, port))
     except OSError as e:
         sock.close()
-        raise ConfigError(f"port {port} on {HOST} can't be used ({e.strerror}): free it, or give {option} 0 for any") from e
+        raise ConfigError(
+            f"port {port} on {HOST} can't be used ({e.strerror}): free it, or give {option} 0 for any"
+        ) from e
     sock.listen(512)
     sock.setblocking(False)
     return sock

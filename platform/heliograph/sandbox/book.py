@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 
@@ -89,7 +88,9 @@ class Window:
         """The last ``limit`` bars."""
         if limit <= 0:
             return Window(self.series, self.stop, self.stop, None)
-        return Window(self.series, max(self.start, self.stop - limit + (self.forming is not None)), self.stop, self.forming)
+        return Window(
+            self.series, max(self.start, self.stop - limit + (self.forming is not None)), self.stop, self.forming
+        )
 
 
 class Book:
@@ -146,7 +147,9 @@ class Book:
         """
         candles, now_ms = self.tape.series(symbol, timeframe), self.clock.now_ms()
         bars = Series(candles.between(timeframe.floor(since_ms - 1), now_ms), timeframe)
-        closed = [bar for bar in bars.bars(0, len(bars.candles)) if since_ms < timeframe.close_ms(bar.open_ts_ms) <= now_ms]
+        closed = [
+            bar for bar in bars.bars(0, len(bars.candles)) if since_ms < timeframe.close_ms(bar.open_ts_ms) <= now_ms
+        ]
         forming = self.tape.forming(symbol, timeframe, now_ms)
         return [(bar, True) for bar in closed] + ([(forming, False)] if forming else [])
 
@@ -154,9 +157,10 @@ class Book:
         """Flat bars of no volume where this market had no trade but another market of the venue had one."""
         if not len(candles):
             return candles
-        opens = [self.tape.series(symbol, timeframe).open_ts_ms for symbol in self.symbols]
-        lacking = np.setdiff1d(reduce(np.union1d, opens), candles.open_ts_ms)
-        lacking = lacking[(lacking > candles.open_ts_ms[0]) & (lacking < candles.open_ts_ms[-1])]
-        flat = candles.close[np.searchsorted(candles.open_ts_ms, lacking) - 1]
+        own = candles.open_ts_ms
+        traded = np.sort(np.concatenate([self.tape.series(symbol, timeframe).open_ts_ms for symbol in self.symbols]))
+        traded = traded[(np.diff(traded, prepend=-1) > 0) & (traded > own[0]) & (traded < own[-1])]
+        lacking = traded[own[np.searchsorted(own, traded)] != traded]
+        flat = candles.close[np.searchsorted(own, lacking) - 1]
         fills = Candles(lacking, flat, flat, flat, flat, np.zeros(lacking.size))
         return Candles.concat([candles, fills])

@@ -14,16 +14,21 @@ class VirtualClock:
         self.end_ms = end_ms
 
     @classmethod
-    def before_end(cls, end_ms: int, timeframe: Timeframe, bars: int) -> VirtualClock:
+    def before_end(cls, first_ms: int, end_ms: int, timeframe: Timeframe, bars: int) -> VirtualClock:
         """A clock that stands at a bar's open, ``bars`` whole bars before the tape ends.
 
+        Raises:
+            ConfigError: the tape, from ``first_ms`` to ``end_ms``, is not longer than that.
+
         >>> from heliograph.core.timeframe import parse
-        >>> VirtualClock.before_end(10 * 3_600_000 + 5, parse("1h"), 4).now_ms() // 3_600_000
+        >>> VirtualClock.before_end(0, 10 * 3_600_000 + 5, parse("1h"), 4).now_ms() // 3_600_000
         6
         """
         start_ms = timeframe.floor(end_ms)
         for _ in range(bars):
             start_ms = timeframe.floor(start_ms - 1)
+        if start_ms <= first_ms:
+            raise ConfigError(f"the tape is not longer than {bars} bars of {timeframe}; play fewer bars live")
         return cls(start_ms, end_ms)
 
     def now_ms(self) -> int:

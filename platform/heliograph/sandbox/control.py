@@ -106,7 +106,9 @@ class Control:
             now_ms = timeframe.next(timeframe.floor(now_ms))
             ends_ms.append(now_ms)
         if now_ms > clock.end_ms:
-            raise ConfigError(f"{args['bars']} bars of {timeframe} end after the tape, at {clock.end_ms}; play fewer bars")
+            raise ConfigError(
+                f"{args['bars']} bars of {timeframe} end after the tape, at {clock.end_ms}; play fewer bars"
+            )
         self._playing = asyncio.create_task(self._run(ends_ms, args["pace_s"]))
         return now_ms
 

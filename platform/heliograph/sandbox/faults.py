@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-FaultKind = Literal["rate_limit", "ban", "server_error", "maintenance", "timeout", "short_page", "cut_body", "disconnect"]
+FaultKind = Literal[
+    "rate_limit", "ban", "server_error", "maintenance", "timeout", "short_page", "cut_body", "disconnect"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from heliograph.core.errors import ConfigError
 from heliograph.core.market import Candles
 from heliograph.core.timeframe import HOUR_MS, MINUTE_MS
 
@@ -49,6 +50,7 @@ _COINS = (
     _Coin("LTC/USDT", 107.3, 2, 3, 0.70, 0.0075, 3.0e6),
 )
 _MINUTE_COINS = 2
+_LEAST_DAYS = 10
 
 
 def generate(seed: int, *, days: int, minute_days: int) -> dict[str, dict[str, Candles]]:
@@ -57,36 +59,41 @@ def generate(seed: int, *, days: int, minute_days: int) -> dict[str, dict[str, C
     Args:
         seed: of the random numbers.
         days: length of the history; it ends at `END_MS`.
-        minute_days: the last days in which the first two symbols have 1m candles and no 1h of their own; fewer
-            than ``days``.
+        minute_days: the last days in which the first two symbols have 1m candles and no 1h of their own.
+
+    Raises:
+        ConfigError: too few days, or not more days than minute_days.
     """
+    if not 0 <= minute_days < days or days < _LEAST_DAYS:
+        raise ConfigError(
+            f"a generated market needs at least {_LEAST_DAYS} days, and more days ({days}) than minute_days ({minute_days})"
+        )
     rng = np.random.default_rng(seed)
-    num_hours, num_minute_hours = days * 24, minute_days * 24
+    num_hours, split = days * 24, (days - minute_days) * 24
     open_ts_ms = END_MS - HOUR_MS * np.arange(num_hours, 0, -1, dtype=np.int64)
-    season_N = _season(open_ts_ms)
-    return_NS, sigma_NS = _returns(rng, season_N)
+    return_NS, sigma_NS = _returns(rng, _season(open_ts_ms))
     present_NS = _present(rng, num_hours)
-    split = num_hours - num_minute_hours
+    common_noise = _shocks(rng, minute_days * 1_440)
     bases: dict[str, dict[str, Candles]] = {}
-    shared_noise = _shocks(rng, (num_minute_hours * 60, 1))[:, 0]
     for s, coin in enumerate(_COINS):
         hours = _candles(rng, coin, open_ts_ms, return_NS[:, s], sigma_NS[:, s])
-        if s >= _MINUTE_COINS:
+        if s >= _MINUTE_COINS or not minute_days:
             bases[coin.symbol] = {"1h": hours.take(present_NS[:, s])}
             continue
-        noise = 0.8 * shared_noise + 0.6 * _shocks(rng, (num_minute_hours * 60, 1))[:, 0]
-        step = _bridged(noise, return_NS[split:, s], sigma_NS[split:, s])
-        minute_ts_ms = open_ts_ms[split] + MINUTE_MS * np.arange(step.size, dtype=np.int64) if step.size else None
-        bases[coin.symbol] = {"1h": hours.take(np.flatnonzero(present_NS[:split, s]))}
-        if minute_ts_ms is None:
-            continue
-        sigma = np.repeat(sigma_NS[split:, s] / np.sqrt(60.0), 60)
-        minutes = _candles(rng, coin, minute_ts_ms, step, sigma, start=float(hours.open[split]), share=1 / 60)
-        bases[coin.symbol]["1m"] = minutes.take(np.repeat(present_NS[split:, s], 60))
+        noise = 0.8 * common_noise + 0.6 * _shocks(rng, common_noise.size)
+        minute_return = _bridged(noise, return_NS[split:, s], sigma_NS[split:, s])
+        minute_sigma = np.repeat(sigma_NS[split:, s] / np.sqrt(60.0), 60)
+        minute_ts_ms = open_ts_ms[split] + MINUTE_MS * np.arange(noise.size, dtype=np.int64)
+        start = float(hours.open[split])
+        minutes = _candles(rng, coin, minute_ts_ms, minute_return, minute_sigma, start=start, share=1 / 60)
+        bases[coin.symbol] = {
+            "1h": hours.take(np.flatnonzero(present_NS[:split, s])),
+            "1m": minutes.take(np.repeat(present_NS[split:, s], 60)),
+        }
     return bases
 
 
-def _shocks(rng: np.random.Generator, shape: tuple[int, int]) -> FloatArray:
+def _shocks(rng: np.random.Generator, shape: int | tuple[int, int]) -> FloatArray:
     """Student-t shocks of unit variance, cut at 12 standard deviations."""
     shocks = rng.standard_t(_FREEDOM, shape) * np.sqrt((_FREEDOM - 2) / _FREEDOM)
     clipped: FloatArray = np.clip(shocks, -12.0, 12.0)
@@ -136,7 +143,8 @@ def _present(rng: np.random.Generator, num_hours: int) -> BoolArray:
 def _bridged(noise: FloatArray, return_N: FloatArray, sigma_N: FloatArray) -> FloatArray:
     """Minute log-returns whose sum over each hour is that hour's return; [60 N]."""
     minute = noise.reshape(-1, 60) * sigma_N[:, None] / np.sqrt(60.0)
-    return (minute + (return_N - minute.sum(axis=1))[:, None] / 60).reshape(-1)
+    bridged: FloatArray = minute + (return_N - minute.sum(axis=1))[:, None] / 60
+    return bridged.reshape(-1)
 
 
 def _candles(

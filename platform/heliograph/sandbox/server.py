@@ -6,16 +6,16 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from aiohttp import WSMsgType, web
+import orjson
+from aiohttp import WSCloseCode, WSMsgType, web
 
-from heliograph.core.errors import InvariantBroken
 from heliograph.sandbox.clock import VirtualClock
 from heliograph.sandbox.exchange.venues import venue_of
 from heliograph.sandbox.exchange.wire import Reply, Request, Topic, Venue
 from heliograph.sandbox.faults import Fault, Faults
-from heliograph.sandbox.meter import Meter
+from heliograph.sandbox.meter import Charge, Meter
 
 _LOG_LENGTH = 50_000
 _REFUSALS_TO_BAN = 20
@@ -40,6 +40,7 @@ class Session:
 
     venue: Venue
     socket: web.WebSocketResponse
+    transport: asyncio.Transport | None
     topics: dict[str, Topic] = field(default_factory=dict)
 
 
@@ -100,32 +101,34 @@ class Exchange:
             self.faults.add(fault)
             return
         for session in [s for s in self._sessions if s.venue.name == fault.venue]:
-            transport = session.socket._req.transport if session.socket._req else None
-            if transport is not None:
-                transport.abort()
+            if session.transport is not None:
+                session.transport.abort()
 
     async def _serve_call(self, venue: Venue, request: web.BaseRequest) -> web.StreamResponse:
         call = Request(request.host, request.path, dict(request.query))
-        meter, charge, now_s = self.meters[venue.name], venue.charge(call), time.monotonic()
-        fault = self.faults.take(venue.name, call.path)
-        if not meter.take(charge, now_s):
-            is_banned = meter.recent_refusals(charge, now_s) > _REFUSALS_TO_BAN
-            reply = venue.refuse("ban" if is_banned else "rate_limit", retry_after_s=meter.retry_after_s(charge, now_s))
-        elif fault and fault.kind == "timeout":
-            reply = Reply(504, b"")
-        elif fault and fault.kind in ("short_page", "cut_body"):
-            reply = venue.answer(Request(call.host, call.path, call.query, is_cut=fault.kind == "short_page"))
-        elif fault:
-            reply = _refused(venue, fault)
-        else:
-            reply = venue.answer(call)
+        charge, fault = venue.charge(call), self.faults.take(venue.name, call.path)
+        reply = self._reply(venue, call, charge, fault)
         self._note(venue, request, reply.status, charge.weight, fault)
         headers = {"Content-Type": "application/json"} | dict(reply.headers)
         if venue.name == "binance":
-            headers["X-MBX-USED-WEIGHT-1M"] = str(int(meter.used(charge)))
-        if fault and fault.kind in ("timeout", "cut_body"):
-            return await _broken(request, reply, headers, hold_s=fault.hold_s * (fault.kind == "timeout"))
+            headers["X-MBX-USED-WEIGHT-1M"] = str(int(self.meters[venue.name].used(charge)))
+        if fault and fault.kind == "timeout":
+            return await _hang(request, fault.hold_s)
+        if fault and fault.kind == "cut_body":
+            return await _cut(request, reply, headers)
         return web.Response(status=reply.status, body=reply.body, headers=headers)
+
+    def _reply(self, venue: Venue, call: Request, charge: Charge, fault: Fault | None) -> Reply:
+        meter, now_s = self.meters[venue.name], time.monotonic()
+        if not meter.take(charge, now_s):
+            is_banned = meter.recent_refusals(charge, now_s) > _REFUSALS_TO_BAN
+            return venue.refuse("ban" if is_banned else "rate_limit", retry_after_s=meter.retry_after_s(charge, now_s))
+        match fault.kind if fault else None:
+            case "rate_limit" | "ban" | "server_error" | "maintenance" as kind:
+                return venue.refuse(kind, retry_after_s=1.0)
+            case "short_page":
+                return venue.answer(replace(call, is_cut=True))
+        return venue.answer(call)
 
     def _note(self, venue: Venue, request: web.BaseRequest, status: int, weight: float, fault: Fault | None) -> None:
         kind = fault.kind if fault else ""
@@ -135,7 +138,7 @@ class Exchange:
     async def _serve_socket(self, venue: Venue, request: web.BaseRequest) -> web.StreamResponse:
         socket = web.WebSocketResponse(compress=False)
         await socket.prepare(request)
-        session = Session(venue, socket)
+        session = Session(venue, socket, request.transport)
         self._sessions.append(session)
         await self._announce()
         try:
@@ -144,6 +147,8 @@ class Exchange:
             async for message in socket:
                 if message.type == WSMsgType.TEXT:
                     await self._hear(session, message.data)
+        except orjson.JSONDecodeError:
+            await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"not JSON")
         finally:
             self._sessions.remove(session)
             await self._announce()
@@ -175,22 +180,19 @@ class Exchange:
             self.sockets_changed.notify_all()
 
 
-def _refused(venue: Venue, fault: Fault) -> Reply:
-    match fault.kind:
-        case "rate_limit" | "ban" | "server_error" | "maintenance":
-            return venue.refuse(fault.kind, retry_after_s=1.0)
-    raise InvariantBroken(f"the fault {fault.kind} is not a refusal")
+async def _hang(request: web.BaseRequest, hold_s: float) -> web.StreamResponse:
+    """Say nothing for a while, then close the connection."""
+    await asyncio.sleep(hold_s)  # this *is* the fault; a client that leaves earlier ends it
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=504)
 
 
-async def _broken(
-    request: web.BaseRequest, reply: Reply, headers: dict[str, str], *, hold_s: float
-) -> web.StreamResponse:
-    """Wait, begin the answer, and close the connection in the middle of it."""
-    if hold_s:
-        await asyncio.sleep(hold_s)  # this *is* the fault: a venue that does not answer
-    response = web.StreamResponse(status=reply.status, headers=headers | {"Content-Length": str(len(reply.body) or 1)})
+async def _cut(request: web.BaseRequest, reply: Reply, headers: dict[str, str]) -> web.StreamResponse:
+    """Close the connection in the middle of the answer."""
+    response = web.StreamResponse(status=reply.status, headers=headers | {"Content-Length": str(len(reply.body))})
     await response.prepare(request)
     await response.write(reply.body[: len(reply.body) // 2])
     if request.transport is not None:
-        request.transport.abort()
+        request.transport.close()
     return response

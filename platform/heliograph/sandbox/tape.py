@@ -12,7 +12,7 @@ import numpy as np
 from heliograph.core.errors import ConfigError, SchemaMismatch
 from heliograph.core.market import Candles
 from heliograph.core.money import to_ticks
-from heliograph.core.timeframe import Timeframe, parse
+from heliograph.core.timeframe import DAY_MS, Timeframe, parse
 from heliograph.sandbox import folder, generator
 from heliograph.sandbox.resample import resample
 
@@ -33,6 +33,11 @@ class Bar:
     low: float
     close: float
     volume: float
+
+    @property
+    def mean(self) -> float:
+        """Mean of the four prices."""
+        return (self.open + self.high + self.low + self.close) / 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class Tape:
             symbol: sorted(((parse(name), candles) for name, candles in series.items()), key=lambda item: item[0].ms)
             for symbol, series in bases.items()
         }
-        self._series: dict[tuple[str, Timeframe], Candles] = {}
+        self._assembled: dict[tuple[str, Timeframe], Candles] = {}
         self._scales = {symbol: _scales(symbol, [c for _, c in series]) for symbol, series in self._bases.items()}
         self.end_ms = max(self.halt_ms(symbol) for symbol in self.symbols)
 
@@ -93,8 +98,14 @@ class Tape:
 
     @classmethod
     def generated(cls, seed: int = 7, *, days: int = 730, minute_days: int = 60) -> Self:
-        """A generated market; the same seed and lengths give the same candles. See `generator.generate`."""
-        origin = f"a generated market (seed {seed}): {days} days of 1h, the last {minute_days} days of two symbols in 1m"
+        """A generated market; the same seed and lengths give the same candles.
+
+        Raises:
+            ConfigError: the lengths don't fit, see `heliograph.sandbox.generator.generate`.
+        """
+        origin = (
+            f"a generated market (seed {seed}): {days} days of 1h, the last {minute_days} days of two symbols in 1m"
+        )
         return cls(generator.generate(seed, days=days, minute_days=minute_days), origin=origin)
 
     def scales(self, symbol: str) -> Scales:
@@ -107,12 +118,9 @@ class Tape:
         A bar that stands in the record itself is taken from there; the others are resampled from the next finer
         timeframe.
         """
-        key = (symbol, timeframe)
-        if key not in self._series:
-            bars = self._assemble(symbol, timeframe)
-            is_last_open = len(bars) and timeframe.close_ms(int(bars.open_ts_ms[-1])) > self.end_ms
-            self._series[key] = bars.take(slice(0, -1)) if is_last_open else bars
-        return self._series[key]
+        bars = self._assemble(symbol, timeframe)
+        is_last_open = len(bars) and timeframe.close_ms(int(bars.open_ts_ms[-1])) > self.end_ms
+        return bars.take(slice(0, -1)) if is_last_open else bars
 
     def candles(self, symbol: str, timeframe: Timeframe, start_ms: int, end_ms: int) -> Candles:
         """Finished candles that open in ``[start_ms, end_ms)``."""
@@ -138,8 +146,8 @@ class Tape:
 
     def is_halted(self, symbol: str, now_ms: int) -> bool:
         """True once the symbol has missed its next candle for good, so trading has stopped."""
-        timeframe = min((t for t, c in self._bases[symbol]), key=lambda t: -t.ms)
-        return self.halt_ms(symbol) + timeframe.ms <= now_ms
+        longest, _ = self._bases[symbol][-1]
+        return self.halt_ms(symbol) + longest.ms <= now_ms
 
     def forming(self, symbol: str, timeframe: Timeframe, now_ms: int) -> Bar | None:
         """The bar that is open at ``now_ms``, made of what had happened by then; None where nothing had.
@@ -161,10 +169,14 @@ class Tape:
         return Bar(opened, float(part.open[0]), high, low, float(part.close[-1]), volume)
 
     def _assemble(self, symbol: str, timeframe: Timeframe) -> Candles:
-        own = [c for t, c in self._bases[symbol] if t == timeframe]
-        finer = [t for t, _ in self._bases[symbol] if t.ms < timeframe.ms and timeframe.ms % t.ms == 0]
-        derived = [resample(self._assemble(symbol, finer[-1]), timeframe)] if finer else []
-        return Candles.concat(derived + own)
+        """All bars of the record, the one that the tape's end leaves unfinished too."""
+        key = (symbol, timeframe)
+        if key not in self._assembled:
+            own = [c for t, c in self._bases[symbol] if t == timeframe]
+            finer = [t for t, _ in self._bases[symbol] if _divides(t, timeframe)]
+            derived = [resample(self._assemble(symbol, finer[-1]), timeframe)] if finer else []
+            self._assembled[key] = Candles.concat(derived + own)
+        return self._assembled[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +186,7 @@ class TapeSpec:
     Attributes:
         kind: where the candles come from.
         path: of the folder, or of the recorded data; None for a generated market.
-        seed, days, minute_days: of a generated market, see `Tape.generated`.
+        seed, days, minute_days: of a generated market, see `heliograph.sandbox.generator.generate`.
     """
 
     kind: Literal["folder", "recorded", "generated"]
@@ -194,6 +206,13 @@ class TapeSpec:
         if self.path is None:
             raise ConfigError(f"a {self.kind} tape needs the path of its folder")
         return Tape.from_folder(self.path) if self.kind == "folder" else Tape.recorded(self.path)
+
+
+def _divides(finer: Timeframe, timeframe: Timeframe) -> bool:
+    """Whole bars of ``finer`` make every bar of ``timeframe``."""
+    length_ms = DAY_MS if timeframe.is_calendar else timeframe.ms
+    offset_ms = timeframe.offset_ms - finer.offset_ms
+    return finer.ms < timeframe.ms and length_ms % finer.ms == 0 and offset_ms % finer.ms == 0
 
 
 def _as_seen(part: Candles, base: Timeframe, now_ms: int, least_volume: float) -> Candles:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +20,7 @@ import heliograph.sandbox
 from heliograph.core.errors import ConfigError, VenueTimeout
 from heliograph.core.market import Candles
 from heliograph.sandbox.exchange.venues import Offer
-from heliograph.sandbox.faults import Fault, FaultKind
+from heliograph.sandbox.faults import Fault
 from heliograph.sandbox.tape import TapeSpec
 
 _STOP_S = 5.0
@@ -117,7 +118,9 @@ class Sandbox:
         """Every venue, symbol and timeframe that can be fetched now, and from when to when."""
         return [Offer(**offer) for offer in self._ask("offers")]
 
-    def venue_candles(self, venue: str, symbol: str, timeframe: str, *, start_ms: int = 0, end_ms: int = 2**53) -> Candles:
+    def venue_candles(
+        self, venue: str, symbol: str, timeframe: str, *, start_ms: int = 0, end_ms: int = 2**53
+    ) -> Candles:
         """The closed candles that the venue would send now, its own fills included, open in ``[start_ms, end_ms)``."""
         args = {"venue": venue, "symbol": symbol, "timeframe": timeframe, "start_ms": start_ms, "end_ms": end_ms}
         return Candles.of(self._ask("candles", **args))
@@ -168,10 +171,13 @@ class Sandbox:
         calls: list[dict[str, Any]] = self._ask("log", venue=venue, limit=limit)
         return calls
 
-    def inject(self, venue: str, kind: FaultKind, *, count: int = 1, path: str = "", hold_s: float = 30.0) -> None:
-        """Order trouble for the next ``count`` calls of a venue, see `heliograph.sandbox.faults.Fault`."""
-        fault = Fault(venue, kind, count=count, path=path, hold_s=hold_s)
-        self._ask("inject", **{name: getattr(fault, name) for name in fault.__slots__})
+    def inject(self, fault: Fault) -> None:
+        """Order trouble for the next calls of a venue.
+
+        Raises:
+            ConfigError: there is no such venue.
+        """
+        self._ask("inject", **asdict(fault))
 
     def stop(self) -> None:
         """End the process; harmless when it has ended."""

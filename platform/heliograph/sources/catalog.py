@@ -24,7 +24,6 @@ RULES: dict[str, VenueRules] = {
             weight_per_s=19.0,
             weight_burst=60.0,
             seeks_first=True,
-            close_delay_ms=1_000,
         ),
         VenueRules(
             venue="okx",
@@ -35,7 +34,6 @@ RULES: dict[str, VenueRules] = {
             weight_per_s=9.0,
             weight_burst=2.0,
             seeks_first=False,
-            close_delay_ms=1_000,
         ),
         VenueRules(
             venue="kraken",
@@ -46,14 +44,13 @@ RULES: dict[str, VenueRules] = {
             weight_per_s=1.0,
             weight_burst=1.2,
             seeks_first=True,
-            close_delay_ms=1_000,
         ),
     )
 }
 """Every venue that candles can be had from.
 
-Sources: ccxt 4.5.90 `describe()` for units and costs; the venues' REST manuals for limits. `close_delay_ms` is a
-chosen margin: none of the three states how late a bar may still change.
+Sources: ccxt 4.5.90 `describe()` for units and costs; the venues' REST manuals for limits. `close_delay_ms`
+is zero: none of the three says that a bar may change after its close.
 """
 
 

@@ -19,9 +19,10 @@ from heliograph.sources.errors import translate
 
 Acquire = Callable[[float], Awaitable[None]]
 
-_SPOT_ONLY: dict[str, dict[str, object]] = {
+_OPTIONS: dict[str, dict[str, object]] = {
     "binance": {"fetchMarkets": {"types": ["spot"]}},
     "okx": {"fetchMarkets": {"types": ["spot"]}},
+    "kraken": {"ws": {"cost": 0.2}},  # it subscribes symbol by symbol: five a second, not one
 }
 # ccxt subscribes okx's bars from 6h up by their UTC+8 names, while its REST call asks for the UTC ones
 _STREAM_TIMEFRAMES: dict[str, dict[str, str]] = {
@@ -154,7 +155,7 @@ def _config(venue: str, settings: VenueSettings, *, streams: bool) -> dict[str, 
     config: dict[str, object] = {
         "enableRateLimit": True,
         "timeout": int(settings.timeout_s * 1000),
-        "options": _SPOT_ONLY.get(venue, {}),
+        "options": _OPTIONS.get(venue, {}),
     }
     if streams and venue in _STREAM_TIMEFRAMES:
         config["timeframes"] = _STREAM_TIMEFRAMES[venue]

@@ -115,20 +115,20 @@ def verdict(venue: str, error: Exception, status: int | None, body: str) -> Verd
 
 
 def retry_after_s(venue: str, headers: Mapping[str, str], body: str, now_ms: int | None) -> float:
-    """Seconds to wait: from a ban's end, else the Retry-After header, else a guess for the venue.
+    """Seconds to wait: the Retry-After header, else from now to the end of a ban, else a guess for the venue.
 
     Args:
         headers: of the answer, names in lower case.
         now_ms: the venue's now, if it is known.
     """
-    if now_ms is not None and (until := _BANNED_UNTIL.search(body)):
-        return max((int(until[1]) - now_ms) / 1000, 0.0)
     header = headers.get("retry-after", "")
     if header.isdigit():
         return float(header)
     if header and "date" in headers:
         wait = parsedate_to_datetime(header) - parsedate_to_datetime(headers["date"])
         return max(wait.total_seconds(), 0.0)
+    if now_ms is not None and (until := _BANNED_UNTIL.search(body)):
+        return max((int(until[1]) - now_ms) / 1000, 0.0)
     return _WAIT_S[venue]
 
 

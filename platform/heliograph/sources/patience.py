@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 from heliograph.core.errors import RateLimited, Retryable
@@ -40,12 +41,17 @@ async def patiently(call: Callable[[], Awaitable[T]]) -> T:
 
 
 async def read_gap(source: CandleSource, market: Market, timeframe: Timeframe, gap: Gap) -> list[Row]:
-    """Every bar of the venue that opens in the gap."""
+    """Every bar of the venue that opens in the gap.
+
+    A page that begins late is not believed: its missing beginning is asked for again.
+    """
     rows: list[Row] = []
     start_ms = gap.start_ms
     while start_ms < gap.end_ms:
-        asked_ms = start_ms
-        page = await patiently(lambda: source.fetch_page(market, timeframe, asked_ms, gap.end_ms))  # noqa: B023 -- awaited here
+        page = await patiently(partial(source.fetch_page, market, timeframe, start_ms, gap.end_ms))
+        found = page.candles.open_ts_ms
+        if len(found) and int(found[0]) > timeframe.ceil(start_ms):
+            rows += await read_gap(source, market, timeframe, Gap(start_ms, int(found[0])))
         rows += rows_of(page.candles)
         start_ms = _after(source, timeframe, start_ms, page.candles)
     return rows

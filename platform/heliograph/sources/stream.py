@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
+from functools import partial
+from typing import ParamSpec
 
 from heliograph.config.settings import VenueSettings
-from heliograph.core.errors import ConfigError, HeliographError, Retryable
+from heliograph.core.errors import ConfigError, HeliographError
 from heliograph.core.events import CandleClosed
 from heliograph.core.market import Market
 from heliograph.core.ports import CandleSource
 from heliograph.core.timeframe import Timeframe
 from heliograph.sources.client import Acquire, CcxtClient
-from heliograph.sources.patience import patiently, read_gap, wait_s
+from heliograph.sources.ear import Ear, Heard
+from heliograph.sources.patience import patiently, read_gap
 from heliograph.sources.tail import Gap, Row, Tail
 
 _GRACE_MS = 10_000  # how long past a bar's close the stream may keep silent before the bar is fetched
 _QUEUE = 1_000
-_SYMBOLS_PER_WATCH = 100
 _FILLS_AT_ONCE = 8
 
-
-@dataclass(frozen=True, slots=True)
-class _Heard:
-    connection: int
-    rows: dict[str, list[Row]]
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +89,9 @@ class CcxtStream:
             raise ConfigError(
                 f"{rules.venue} has no right {timeframe} candles of its own: use one of {', '.join(rules.timeframes)}"
             )
+        client = CcxtClient(self._venue, self._settings, self._acquire, streams=True)
         run = _Run(
-            CcxtClient(self._venue, self._settings, self._acquire, streams=True),
+            Ear(client, [m.symbol for m in markets], timeframe),
             self._source,
             {m.symbol: m for m in markets},
             timeframe=timeframe,
@@ -121,11 +118,11 @@ class CcxtStream:
 
 
 class _Run:
-    """One run: tasks that listen, fill gaps and read the venue's clock put messages into one queue; `next` answers them."""
+    """One run: tasks that listen, fill gaps and read the venue's clock put messages in one queue; `next` answers them."""
 
     def __init__(
         self,
-        client: CcxtClient,
+        ear: Ear,
         source: CandleSource,
         markets: dict[str, Market],
         *,
@@ -134,22 +131,19 @@ class _Run:
         poll_s: float,
         silence_ms: int,
     ) -> None:
-        self._client = client
+        self._ear = ear
         self._source = source
         self._markets = markets
         self._timeframe = timeframe
         self._poll_s = poll_s
         self._silence_ms = silence_ms
         self._tails = {symbol: Tail(timeframe, since_ms) for symbol in markets}
-        self._messages: asyncio.Queue[_Heard | _Filled | _ClockRead | _Failed] = asyncio.Queue(_QUEUE)
+        self._messages: asyncio.Queue[Heard | _Filled | _ClockRead | _Failed] = asyncio.Queue(_QUEUE)
         self._fills_at_once = asyncio.Semaphore(_FILLS_AT_ONCE)
-        self._readers: list[asyncio.Task[None]] = []
-        self._others: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._now_ms = 0  # the last reading of the venue's clock
-        self._connection = 0  # counts the sockets opened so far
-        self._heard_connection = 0
+        self._connection = 0  # the one that was heard last
         self._heard_at_ms: int | None = None  # the venue's clock when the last update was noticed; None: since then
-        client.exchange.on_connected = self._on_connected
 
     async def missed(self) -> list[CandleClosed]:
         """What the venue's history holds already, ordered by open, then symbol."""
@@ -161,43 +155,44 @@ class _Run:
 
     def start(self) -> None:
         """Begin to listen."""
-        self._spawn(self._poll())
-        self._listen()
+        self._ear.listen()
+        self._spawn(self._hear)
+        self._spawn(self._poll)
 
     async def next(self) -> list[CandleClosed]:
         """The candles that the next message brings; often none."""
-        touched = self._tails.keys()
+        touched: Iterable[str] = self._tails
         match await self._messages.get():
             case _Failed(error):
                 raise error
             case _Filled(symbol, gap, rows):
                 found = self._candles(symbol, self._tails[symbol].fill(gap, rows))
-            case _Heard(connection, heard):
-                touched = heard.keys()
-                found = self._hear(connection, heard)
+            case Heard(connection, heard):
+                touched = heard
+                found = self._update(connection, heard)
             case _ClockRead(now_ms):
                 found = []
                 self._prove(now_ms, margin_ms=_GRACE_MS)
                 if self._is_deaf(now_ms):
-                    await self._reconnect()
+                    self._heard_at_ms = None
+                    await self._ear.reconnect()
         for symbol in touched:
-            if gap := self._tails[symbol].gap():
-                self._spawn(self._fill(symbol, gap))
+            if lacking := self._tails[symbol].gap():
+                self._spawn(self._fill, symbol, lacking)
         return found
 
     async def stop(self) -> None:
         """Stop listening and close the sockets."""
-        tasks = [*self._readers, *self._others]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._client.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._ear.close()
 
-    def _hear(self, connection: int, heard: dict[str, list[Row]]) -> list[CandleClosed]:
-        if connection != self._heard_connection:
+    def _update(self, connection: int, heard: dict[str, list[Row]]) -> list[CandleClosed]:
+        if connection != self._connection:
             for tail in self._tails.values():
                 tail.lose()
-        self._heard_connection, self._heard_at_ms = connection, None
+        self._connection, self._heard_at_ms = connection, None
         found = []
         for symbol, rows in heard.items():
             self._tails[symbol].update(rows)
@@ -212,7 +207,7 @@ class _Run:
     def _is_deaf(self, now_ms: int) -> bool:
         if self._heard_at_ms is None:
             self._heard_at_ms = now_ms
-        return now_ms - self._heard_at_ms > self._silence_ms or any(reader.done() for reader in self._readers)
+        return now_ms - self._heard_at_ms > self._silence_ms or self._ear.is_deaf
 
     def _candles(self, symbol: str, rows: list[Row]) -> list[CandleClosed]:
         delay_ms = self._source.rules.close_delay_ms
@@ -230,16 +225,20 @@ class _Run:
 
     # the tasks
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(self._guarded(work))
-        self._others.add(task)
-        task.add_done_callback(self._others.discard)
+    def _spawn(self, work: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> None:
+        task = asyncio.create_task(self._guarded(partial(work, *args, **kwargs)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except HeliographError as e:
             await self._messages.put(_Failed(e))
+
+    async def _hear(self) -> None:
+        while True:
+            await self._messages.put(await self._ear.heard())
 
     async def _poll(self) -> None:
         while True:
@@ -250,56 +249,15 @@ class _Run:
         await self._messages.put(await self._read(symbol, gap))
 
     async def _read(self, symbol: str, gap: Gap) -> _Filled:
-        final_ms = gap.end_ms + self._source.rules.close_delay_ms
-        while self._now_ms < final_ms:  # the history holds back bars that may still change
-            await asyncio.sleep(min((final_ms - self._now_ms) / 1000, self._poll_s))
-            self._now_ms = await patiently(self._source.now_ms)
+        await self._wait_until(gap.end_ms + self._source.rules.close_delay_ms)
         async with self._fills_at_once:
             rows = await read_gap(self._source, self._markets[symbol], self._timeframe, gap)
         return _Filled(symbol, gap, rows)
 
-    def _listen(self) -> None:
-        symbols = list(self._markets)
-        size = _SYMBOLS_PER_WATCH if self._client.exchange.has.get("watchOHLCVForSymbols") else 1
-        for i in range(0, len(symbols), size):
-            self._readers.append(asyncio.create_task(self._guarded(self._watch(symbols[i : i + size]))))
-
-    async def _watch(self, symbols: list[str]) -> None:
-        failures = 0
-        while True:
-            try:
-                await self._client.load()
-                rows = await self._updates(symbols)
-            except Retryable:
-                failures += 1
-                await asyncio.sleep(wait_s(failures))
-                continue
-            failures = 0
-            await self._messages.put(_Heard(self._connection, rows))
-
-    async def _updates(self, symbols: list[str]) -> dict[str, list[Row]]:
-        name = self._timeframe.name
-        if len(symbols) == 1:
-            rows, _ = await self._client.call("watch_ohlcv", symbols[0], name)
-            found = {symbols[0]: rows}
-        else:
-            answer, _ = await self._client.call("watch_ohlcv_for_symbols", [[symbol, name] for symbol in symbols])
-            found = {symbol: rows for symbol, by_name in answer.items() for rows in by_name.values()}
-        # ccxt goes on writing into the rows that it handed out
-        return {symbol: [(int(ts), *map(float, rest)) for ts, *rest in rows] for symbol, rows in found.items()}
-
-    async def _reconnect(self) -> None:
-        for reader in self._readers:
-            reader.cancel()
-        await asyncio.gather(*self._readers, return_exceptions=True)
-        self._readers.clear()
-        await self._client.close()
-        self._heard_at_ms = None
-        self._listen()
-
-    def _on_connected(self, socket: Any, message: object = None) -> None:
-        """A new socket starts with empty caches: bars half heard on the old one must not mix with its updates."""
-        exchange = self._client.exchange
-        type(exchange).on_connected(exchange, socket, message)
-        exchange.ohlcvs.clear()
-        self._connection += 1
+    async def _wait_until(self, ts_ms: int) -> None:
+        """The history holds back bars that may still change, by the venue's clock."""
+        if self._now_ms < ts_ms:
+            self._now_ms = await patiently(self._source.now_ms)
+        while self._now_ms < ts_ms:
+            await asyncio.sleep(min((ts_ms - self._now_ms) / 1000, self._poll_s))
+            self._now_ms = await patiently(self._source.now_ms)

@@ -36,6 +36,11 @@ class Tail:
         self._rows: dict[int, Row] = {}
         self._filling = False
 
+    @property
+    def due_ms(self) -> int:
+        """Open of the next bar to come out."""
+        return self._due_ms
+
     def update(self, rows: Iterable[Row]) -> None:
         """The stream sent bars; the last word on a bar counts."""
         for row in rows:

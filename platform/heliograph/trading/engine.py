@@ -234,6 +234,8 @@ def _on_order(state: State, event: OrderEvent, limits: RiskSettings) -> tuple[St
         return _on_fill(state, event, limits)
     if event.client_id not in state.book.orders:
         return _refused(state, risk.Code.UNKNOWN_ORDER), ()
+    if not orders.is_new(state.book, event):
+        return state, ()
     return replace(state, book=orders.advanced(state.book, event)), ()
 
 

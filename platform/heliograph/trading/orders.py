@@ -54,13 +54,15 @@ TABLE: Mapping[tuple[Phase, type[OrderEvent]], Phase] = {
     (Phase.FILLED, OrderCancelled): Phase.FILLED,
     (Phase.CANCELLED, OrderAccepted): Phase.CANCELLED,
     (Phase.CANCELLED, OrderCancelled): Phase.CANCELLED,
+    (Phase.CANCELLED, OrderRejected): Phase.CANCELLED,
     (Phase.CANCELLED, OrderFilled): Phase.CANCELLED,
     (Phase.REJECTED, OrderAccepted): Phase.REJECTED,
     (Phase.REJECTED, OrderRejected): Phase.REJECTED,
+    (Phase.REJECTED, OrderCancelled): Phase.REJECTED,
 }
 """Every legal step. A fill that completes the quantity ends in FILLED whatever the table says. News may come late and in
-any order, so an acknowledgement or a cancellation after the end changes nothing; a fill of a refused order, a refusal of
-a filled or cancelled one, and anything beyond the quantity contradict what the venue said before and are not in it."""
+any order, so an acknowledgement, a cancellation or a refusal after the end changes nothing. What is not in it are fills
+of a refused order, refusals of a filled one, and fills beyond the quantity: they contradict what the venue said before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Order:
     """One order and all that is known of it.
 
     Attributes:
-        story: its events in the order in which they came; duplicates of a fill are left out.
+        story: its events in the order in which they came, each once.
     """
 
     intent: SubmitOrder
@@ -145,14 +147,14 @@ def submitted(book: OrderBook, intent: SubmitOrder) -> OrderBook:
 
 
 def is_new(book: OrderBook, event: OrderEvent) -> bool:
-    """False for a fill that is already in the book, told by its trade id.
+    """False for news that is already in the book; a fill is told by its trade id.
 
     Raises:
         InvariantBroken: the same trade id with another quantity, price or side.
     """
-    if not isinstance(event, OrderFilled):
-        return True
     order = book.orders.get(event.client_id)
+    if not isinstance(event, OrderFilled):
+        return order is None or event not in order.story
     if order is None:
         before = book.foreign.get((event.client_id, event.trade_id))
     else:
@@ -166,7 +168,7 @@ def is_new(book: OrderBook, event: OrderEvent) -> bool:
 
 
 def advanced(book: OrderBook, event: OrderEvent) -> OrderBook:
-    """The book after news of one of its orders; a fill must be new (`is_new`).
+    """The book after news of one of its orders, which must be new (`is_new`).
 
     Raises:
         InvariantBroken: the news contradicts the order's story, which the message tells.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,15 +12,18 @@ from heliograph.config.settings import RiskSettings
 from heliograph.core.events import CandleClosed, ForecastMade
 from heliograph.core.market import Market
 from heliograph.core.timeframe import parse
-from heliograph.trading.ledger import ZERO
+from heliograph.trading.ledger import EXACT, ZERO
 from heliograph.trading.orders import worst_case_base
 from heliograph.trading.targets import Trade
+
+_PRICES = (1e-18, 1e18)
+_LARGEST_LOG_RETURN = 10.0  # a factor of 22,000 within a horizon is a fault, not a forecast
 
 
 class Code(StrEnum):
     """Why something was not traded on."""
 
-    NOT_FINITE = "not_finite"
+    UNSOUND = "unsound"
     STALE_DATA = "stale_data"
     NO_PRICE = "no_price"
     INACTIVE_MARKET = "inactive_market"
@@ -39,7 +41,7 @@ class Code(StrEnum):
 
 def refuse_candle(candle: CandleClosed) -> Code | None:
     """A candle whose close is no price marks nothing."""
-    return None if math.isfinite(candle.close) and candle.close > 0.0 else Code.NOT_FINITE
+    return None if _PRICES[0] < candle.close < _PRICES[1] else Code.UNSOUND
 
 
 def refuse_forecast(forecast: ForecastMade, marked_ts_ms: int | None, now_ms: int, limits: RiskSettings) -> Code | None:
@@ -51,7 +53,7 @@ def refuse_forecast(forecast: ForecastMade, marked_ts_ms: int | None, now_ms: in
             than ``stale_after_bars`` bars older is stale.
     """
     if not _is_sound(forecast):
-        return Code.NOT_FINITE
+        return Code.UNSOUND
     if marked_ts_ms is None:
         return Code.NO_PRICE
     oldest = min(forecast.known_ts_ms, marked_ts_ms)
@@ -105,7 +107,7 @@ class Proposal:
 Control = Callable[[Proposal, RiskSettings], bool]
 
 CONTROLS: Mapping[Code, Control] = {
-    Code.NOT_FINITE: lambda p, _: not all(x.is_finite() and x > ZERO for x in (p.trade.qty_base, p.price)),
+    Code.UNSOUND: lambda p, _: not all(x.is_finite() and x > ZERO for x in (p.trade.qty_base, p.price)),
     Code.INACTIVE_MARKET: lambda p, _: not p.market.is_active,
     Code.OFF_STEP: lambda p, _: p.trade.qty_base % p.market.qty_step != ZERO,
     Code.MAX_ORDER_NOTIONAL: lambda p, limits: p.notional_quote > Decimal(repr(limits.max_order_notional_quote)),
@@ -140,13 +142,16 @@ def breach(equity_quote: Decimal, peak_quote: Decimal, limits: RiskSettings) -> 
 
 
 def gross_quote(exposures: Iterable[tuple[Decimal, Decimal, Decimal]]) -> Decimal:
-    """Worst-case gross value of ``(position_base, left_base, price)`` of several markets."""
-    return sum((worst_case_base(position, left) * price for position, left, price in exposures), ZERO)
+    """Worst-case gross value of ``(position_base, left_base, price)`` of several markets; exact, so in any order."""
+    total = ZERO
+    for position, left, price in exposures:
+        total = EXACT.add(total, EXACT.multiply(worst_case_base(position, left), price))
+    return total
 
 
 def _is_sound(forecast: ForecastMade) -> bool:
-    """Every number that sizing reads is finite, quantiles never decrease, confidence lies in [0, 1]."""
+    """Every number that sizing reads is finite and within reason, quantiles never decrease, confidence lies in [0, 1]."""
     for row in forecast.quantile_HQ:
-        if not all(map(math.isfinite, row)) or any(a > b for a, b in itertools.pairwise(row)):
+        if not all(abs(q) < _LARGEST_LOG_RETURN for q in row) or any(a > b for a, b in itertools.pairwise(row)):
             return False
     return all(0.0 <= c <= 1.0 for c in forecast.confidence_H)

@@ -107,7 +107,7 @@ def kelly(returns: list[float], weights: tuple[float, ...], *, at_most: float = 
 def expected_shortfall(returns: list[float], weights: tuple[float, ...], tail: float = _TAIL) -> float:
     """Mean loss in the worst ``tail`` of outcomes, positive for a loss.
 
-    >>> expected_shortfall([-0.1, 0.0, 0.2], (0.025, 0.475, 0.5))
+    >>> round(expected_shortfall([-0.1, 0.0, 0.2], (0.025, 0.475, 0.5)), 12)
     0.05
     """
     left, total = tail, 0.0

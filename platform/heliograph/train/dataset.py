@@ -19,9 +19,12 @@ from heliograph.config.settings import Settings
 from heliograph.core.errors import ConfigError
 from heliograph.core.market import slug, unslug
 from heliograph.core.timeframe import parse
-from heliograph.features import table
+from heliograph.features import plan, table
 from heliograph.lake import read
 from heliograph.lake.store import open_store
+from heliograph.model.spec import Spec
+from heliograph.sources.catalog import rules
+from heliograph.train.pool import spec_of
 from heliograph.windows import labels
 from heliograph.windows.sample import SymbolData
 
@@ -41,6 +44,11 @@ class Made:
     reused: bool
 
 
+def spec(settings: Settings) -> Spec:
+    """What a forecaster trained with these settings takes and gives."""
+    return spec_of(table.names(settings.features), settings.labels, settings.model)
+
+
 def symbols(settings: Settings, venue: str, globs: Sequence[str] = ("*",)) -> list[str]:
     """Unified symbols of a venue that have base candles in the lake and match one of the globs.
 
@@ -48,8 +56,7 @@ def symbols(settings: Settings, venue: str, globs: Sequence[str] = ("*",)) -> li
         ConfigError: there are none.
     """
     timeframe = settings.features.timeframe
-    series = {(p["venue"], p["timeframe"], p["symbol"]) for p in read.parts(settings.lake)}
-    found = sorted(unslug(s) for v, t, s in series if (v, t) == (venue, timeframe))
+    found = [unslug(s) for v, t, s in read.series(settings.lake) if (v, t) == (venue, timeframe)]
     chosen = [s for s in found if any(fnmatchcase(s, g) for g in globs)]
     if not chosen:
         have = ", ".join(found[:20]) or "none"
@@ -67,7 +74,7 @@ def make_features(settings: Settings, venue: str, symbol: str) -> Made:
     if held is not None:
         return Made(venue, symbol, key, pq.read_metadata(io.BytesIO(held[0])).num_rows, reused=True)
     candles = read.candles(settings.lake, venue, symbol, settings.features.timeframe)
-    made = table.compute(candles, settings.features)
+    made = table.compute(candles, settings.features, close_delay_ms=rules(venue).close_delay_ms)
     body = io.BytesIO()
     pq.write_table(table.to_arrow(made), body, compression="zstd")
     store.put_if_absent(key, body.getvalue())
@@ -94,7 +101,7 @@ def _read_symbol(settings: Settings, venue: str, symbol: str) -> SymbolData:
     timeframe = parse(settings.features.timeframe)
     candles = read.candles(settings.lake, venue, symbol, settings.features.timeframe)
     sigma_N = made.values[:, made.names.index(table.SIGMA)]
-    told = labels.make(candles, timeframe, sigma_N, settings.labels)
+    told = labels.make(candles, timeframe, sigma_N, settings.labels, close_delay_ms=rules(venue).close_delay_ms)
     return SymbolData(
         venue=venue,
         symbol=symbol,
@@ -109,8 +116,7 @@ def _read_symbol(settings: Settings, venue: str, symbol: str) -> SymbolData:
 
 def _key(settings: Settings, venue: str, symbol: str) -> str:
     timeframe = settings.features.timeframe
-    definition = (settings.features.model_dump_json(), *table.names(settings.features))
-    wanted = {"venue": venue, "timeframe": timeframe, "symbol": slug(symbol)}
-    parts = sorted(p["path"] for p in read.parts(settings.lake) if wanted.items() <= p.items())
+    parts = read.parts(settings.lake, venue, symbol, timeframe)
+    definition = (plan.fingerprint(settings.features), str(rules(venue).close_delay_ms))
     named = hashlib.sha256("\n".join((*definition, *parts)).encode()).hexdigest()
     return f"features/timeframe={timeframe}/venue={venue}/symbol={slug(symbol)}/{named}.parquet"

@@ -19,7 +19,7 @@ from heliograph.model.calibrate import Calibration, Raw
 from heliograph.model.forecaster import NetworkForecaster, load_network, save
 from heliograph.model.spec import Forecast, Forecaster, Spec
 from heliograph.model.table import to_arrow
-from heliograph.train.pool import Pool, labelled
+from heliograph.train.pool import Pool
 from heliograph.windows.folds import Fold
 from heliograph.windows.sample import SymbolData, gather, origins
 
@@ -89,7 +89,7 @@ class OuterSlice:
 
 def scored_rows(data: SymbolData, fold: Fold, spec: Spec) -> IntArray:
     """Rows of the test slice that can be scored: whole windows, every label known."""
-    return labelled(data, fold.test, spec, labelled_by_ms=int(data.known_ts_ms[-1]))
+    return origins(data, fold.test, spec.window_bars, labelled_by_ms=int(data.known_ts_ms[-1]))
 
 
 def predict(forecaster: Forecaster, data: SymbolData, rows: IntArray) -> Forecast:

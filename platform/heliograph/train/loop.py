@@ -34,6 +34,7 @@ OnEpoch = Callable[[int, dict[str, float], Path | None], None]
 
 _WARM_UP = 0.1
 _LAST_RATE = 0.02
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _VALIDATION_ROWS = 16_384
 _VALIDATION_BATCH = 2_048
 
@@ -166,18 +167,26 @@ def run_epoch(
 
 
 def evaluate(network: Network, batches: Batches, rows: IntArray, world_size: int) -> float:
-    """Mean pinball in σ√h over this worker's rows, or over all workers' where there are more."""
+    """Pinball in σ√h over these rows, as good as calibration will make it: the best blend with the baseline counts.
+
+    Each horizon is judged at the share of the network that serves it best, because that is what is released; a network
+    that says too much of something true is worth more than one that says nothing. Rows are this worker's; where there
+    are more workers, all of theirs count.
+    """
     network.eval()
-    summed = torch.zeros(2, dtype=torch.float64, device=batches.device)
+    summed_SH = torch.zeros(len(_SHARES), network.base_HQ.shape[0], dtype=torch.float64, device=batches.device)
+    count = torch.tensor(float(rows.size), dtype=torch.float64, device=batches.device)
     with torch.inference_mode():
         for start in range(0, rows.size, _VALIDATION_BATCH):
             x_BTF, targets = batches.take(rows[start : start + _VALIDATION_BATCH])
-            loss = losses.pinball(targets.z_BH, network(x_BTF).z_BHQ, network.level_Q)
-            summed[0] += loss.sum()
-            summed[1] += loss.numel()
+            z_BHQ = network(x_BTF).z_BHQ
+            for place, share in enumerate(_SHARES):
+                blend_BHQ = network.base_HQ + share * (z_BHQ - network.base_HQ)
+                summed_SH[place] += losses.pinball(targets.z_BH, blend_BHQ, network.level_Q).mean(dim=-1).sum(dim=0)
     if world_size > 1:
-        distributed.all_reduce(summed)
-    return float(summed[0] / summed[1])
+        distributed.all_reduce(summed_SH)
+        distributed.all_reduce(count)
+    return float((summed_SH / count).amin(dim=0).mean())
 
 
 def _torch_engine(worker: Worker) -> MakeEngine:

@@ -84,7 +84,7 @@ class Pool:
     ) -> list[IntArray]:
         """Global rows of each symbol's origins in the interval that have every label, known by ``labelled_by_ms``."""
         return [
-            first + labelled(d, interval, spec, labelled_by_ms=labelled_by_ms)
+            first + origins(d, interval, spec.window_bars, labelled_by_ms=labelled_by_ms)
             for d, first in zip(data, self.first_S, strict=True)
         ]
 
@@ -123,14 +123,6 @@ class Batches:
         """Windows float32[B, T, F] that end at these rows, and what came after."""
         row_B = torch.from_numpy(rows).to(self.device)
         return self._x_NF[row_B[:, None] + self._step_T], Targets(*(column[row_B] for column in self._targets))
-
-
-def labelled(data: SymbolData, interval: Interval, spec: Spec, *, labelled_by_ms: int) -> IntArray:
-    """Rows of one symbol in the interval whose window is whole and whose every label is known by ``labelled_by_ms``."""
-    rows = origins(data, interval, spec.window_bars, labelled_by_ms=labelled_by_ms)
-    is_whole = np.isfinite(data.log_return_NH[rows]).all(axis=1) & (data.setup_NH[rows] >= 0).all(axis=1)
-    whole: IntArray = rows[is_whole]
-    return whole
 
 
 def realised_log_vol(data: SymbolData, spec: Spec) -> FloatArray:

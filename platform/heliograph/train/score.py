@@ -38,7 +38,7 @@ class FoldScore:
         skill_pct: per baseline, ``100 (1 - model / baseline)``.
         dm_t: per baseline, Diebold-Mariano t of the mean loss difference per moment; positive where the model wins.
         coverage: per nominal coverage of a level pair (``0.8``, ``0.95`` …), the share that fell inside.
-        hit_rate: share of origins where the median's sign was right; unmoved prices are left out.
+        hit_rate: share of origins where the median's sign was right; unmoved prices are left out, a median of zero says up.
         hit_by_decile, stated_by_decile: per horizon ten values from the least to the most confident tenth: the share
             of right signs, and the mean confidence that was stated.
     """
@@ -127,7 +127,7 @@ def coverage(y_NH: FloatArray, quantile_NHQ: FloatArray, levels: tuple[float, ..
 def hits_by_confidence(median_N: FloatArray, y_N: FloatArray, confidence_N: FloatArray) -> tuple[float, Row, Row]:
     """Hit rate of the sign overall, and by tenths of confidence the hit rate and the mean confidence stated."""
     moved = y_N != 0.0
-    is_right = (np.sign(median_N) == np.sign(y_N))[moved]
+    is_right = ((median_N >= 0.0) == (y_N > 0.0))[moved]
     confidence = confidence_N[moved]
     order = np.argsort(confidence, kind="stable")
     tenths = np.array_split(order, _DECILES)

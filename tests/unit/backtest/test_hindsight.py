@@ -39,7 +39,9 @@ def test_a_single_bar_buys_nothing() -> None:
 
 
 def _forecast(key: tuple[str, str], known_ts_ms: int) -> ForecastMade:
-    return ForecastMade(*key, "1h", known_ts_ms, 1.0, (1, 2), (0.5,), ((0.0,), (0.0,)), ((0, 1, 0),) * 2, (0.5, 0.5), "m")
+    return ForecastMade(
+        *key, "1h", known_ts_ms, 1.0, (1, 2), (0.5,), ((0.0,), (0.0,)), ((0, 1, 0),) * 2, (0.5, 0.5), "m"
+    )
 
 
 def test_outcome_is_the_bar_exactly_h_later_in_time_and_unknown_over_a_gap() -> None:
@@ -49,7 +51,9 @@ def test_outcome_is_the_bar_exactly_h_later_in_time_and_unknown_over_a_gap() -> 
     signals = hindsight.signals(forecasts, {A: whole, B: gappy}, HOUR)
     assert signals is not None
     step = math.log(1.1)
-    np.testing.assert_allclose(signals.log_return_NH, [[step, 2 * step], [step, 2 * step], [step, math.nan]], rtol=1e-12)
+    np.testing.assert_allclose(
+        signals.log_return_NH, [[step, 2 * step], [step, 2 * step], [step, math.nan]], rtol=1e-12
+    )
 
 
 def test_months_close_on_the_calendar() -> None:

@@ -28,7 +28,9 @@ def test_sharpe_and_volatility_scale_with_the_root_of_bars_a_year() -> None:
 
 def test_sortino_counts_every_bar_in_the_downside() -> None:
     r = np.array([0.02, -0.01, 0.02, -0.03])
-    assert metrics.sortino(r, 1.0) == pytest.approx(0.0 / 1 if r.mean() == 0 else r.mean() / math.sqrt((1e-4 + 9e-4) / 4))
+    assert metrics.sortino(r, 1.0) == pytest.approx(
+        0.0 / 1 if r.mean() == 0 else r.mean() / math.sqrt((1e-4 + 9e-4) / 4)
+    )
     assert math.isnan(metrics.sortino(np.array([0.01, 0.02]), 1.0))
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from functools import cache
+from typing import Any, ClassVar
 
 import orjson
 
 from heliograph.core.timeframe import TIMEFRAMES, Timeframe
 from heliograph.sandbox.book import Book, Listing, Window
-from heliograph.sandbox.exchange.wire import Refusal, Reply, Request, Talk, Topic, decimal, integer, padded
+from heliograph.sandbox.exchange.wire import Refusal, Reply, Request, Talk, Topic, integer, printed
 from heliograph.sandbox.meter import Charge
-from heliograph.sandbox.tape import Bar
+from heliograph.sandbox.tape import Bar, Scales
 
 _FOREVER_MS = 2**53
 _WEIGHTS = {"/api/v3/klines": 2.0, "/api/v3/exchangeInfo": 20.0}
@@ -20,8 +21,8 @@ _WEIGHTS = {"/api/v3/klines": 2.0, "/api/v3/exchangeInfo": 20.0}
 class Binance:
     """Klines ascending, both bounds inclusive, at most 1000, the unfinished one included; outages leave holes."""
 
-    name = "binance"
-    domains = ("binance.com",)
+    name: ClassVar[str] = "binance"
+    domains: ClassVar[tuple[str, ...]] = ("binance.com",)
 
     def __init__(self, book: Book) -> None:
         self.book = book
@@ -82,10 +83,15 @@ class Binance:
     def tell(self, topic: Topic, bar: Bar, is_closed: bool) -> str:
         """A kline event; ``x`` says that the bar has closed."""
         listing = self.book.listing(topic.symbol)
-        row = _columns(listing, topic.timeframe, bar)
+        row = orjson.loads(_row(listing, topic.timeframe, bar, is_closed))
         names = ("t", "o", "h", "l", "c", "v", "T", "q", "n", "V", "Q", "B")
         kline = dict(zip(names, row, strict=True)) | {"s": _id(topic.symbol), "i": topic.timeframe.name, "x": is_closed}
-        event = {"e": "kline", "E": self.book.clock.now_ms(), "s": _id(topic.symbol), "k": kline | {"f": 0, "L": row[8]}}
+        event = {
+            "e": "kline",
+            "E": self.book.clock.now_ms(),
+            "s": _id(topic.symbol),
+            "k": kline | {"f": 0, "L": row[8]},
+        }
         return orjson.dumps(event).decode()
 
     def _topic(self, name: str) -> Topic | None:
@@ -159,19 +165,18 @@ def _market(listing: Listing) -> dict[str, Any]:
     }
 
 
-def _columns(listing: Listing, timeframe: Timeframe, bar: Bar) -> list[Any]:
-    """A kline; turnover and trade counts, which no tape holds, are estimated from the bar's mean price."""
-    price, volume = listing.scales.price, listing.scales.volume
-    turnover = bar.volume * (bar.open + bar.high + bar.low + bar.close) / 4
-    prices = [padded(p, price, 8) for p in (bar.open, bar.high, bar.low, bar.close)]
-    taken = [decimal(bar.volume / 2, 8), decimal(turnover / 2, 8)]
-    closes = timeframe.close_ms(bar.open_ts_ms) - 1
-    trades = 1 + int(turnover // 500)
-    return [bar.open_ts_ms, *prices, padded(bar.volume, volume, 8), closes, decimal(turnover, 8), trades, *taken, "0"]
+@cache
+def _format(scales: Scales) -> str:
+    price, volume = f'"{printed(scales.price, 8)}"', f'"{printed(scales.volume, 8)}"'
+    return f'[%d,{price},{price},{price},{price},{volume},%d,"%.8f",%d,"%.8f","%.8f","0"]'
 
 
 def _row(listing: Listing, timeframe: Timeframe, bar: Bar, is_closed: bool) -> bytes:  # noqa: ARG001 - REST has no flag
-    return orjson.dumps(_columns(listing, timeframe, bar))
+    """A kline; turnover and trade counts, which no tape holds, are estimated from the bar's mean price."""
+    turnover = bar.volume * bar.mean
+    known = (bar.open_ts_ms, bar.open, bar.high, bar.low, bar.close, bar.volume)
+    guess = (turnover, 1 + turnover // 500, bar.volume / 2, turnover / 2)
+    return (_format(listing.scales) % (*known, timeframe.close_ms(bar.open_ts_ms) - 1, *guess)).encode()
 
 
 def _json(body: dict[str, Any]) -> Reply:

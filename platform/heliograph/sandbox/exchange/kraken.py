@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from functools import cache
+from typing import Any, ClassVar
 
 import orjson
 
 from heliograph.core.timeframe import TIMEFRAMES, Timeframe
 from heliograph.sandbox.book import Book, Listing
-from heliograph.sandbox.exchange.wire import Refusal, Reply, Request, Talk, Topic, decimal, integer, padded
+from heliograph.sandbox.exchange.wire import Refusal, Reply, Request, Talk, Topic, integer, printed
 from heliograph.sandbox.meter import Charge
-from heliograph.sandbox.tape import Bar
+from heliograph.sandbox.tape import Bar, Scales
 
 HORIZON = 720
 _FOREVER_MS = 2**53
@@ -41,8 +42,8 @@ def _short(code: str) -> str:
 class Kraken:
     """The newest 720 candles and the open one, ascending, whatever ``since`` says; quiet bars are filled in."""
 
-    name = "kraken"
-    domains = ("kraken.com", "kraken.zendesk.com")
+    name: ClassVar[str] = "kraken"
+    domains: ClassVar[tuple[str, ...]] = ("kraken.com", "kraken.zendesk.com")
 
     def __init__(self, book: Book) -> None:
         self.book = book
@@ -65,7 +66,9 @@ class Kraken:
                 codes = dict.fromkeys(code for symbol in self.book.symbols for code in symbol.split("/"))
                 return _json({_asset(code): _asset_info(code) for code in codes})
             case "/0/public/Time":
-                return _json({"unixtime": now_s, "rfc1123": f"{datetime.fromtimestamp(now_s, tz=UTC):%a, %d %b %y %H:%M:%S %z}"})
+                return _json(
+                    {"unixtime": now_s, "rfc1123": f"{datetime.fromtimestamp(now_s, tz=UTC):%a, %d %b %y %H:%M:%S %z}"}
+                )
             case "/0/public/SystemStatus":
                 return _json({"status": "online", "timestamp": _stamp(now_s * 1000)})
         return _error("EGeneral:Unknown method", status=404)
@@ -98,7 +101,12 @@ class Kraken:
         for name in params.get("symbol", []):
             topic = self._topic(params.get("channel"), name, params.get("interval", 1))
             if topic is None:
-                wrong = {"method": method, "success": False, "error": f"Currency pair not supported {name}", "symbol": name}
+                wrong = {
+                    "method": method,
+                    "success": False,
+                    "error": f"Currency pair not supported {name}",
+                    "symbol": name,
+                }
                 replies.append(wrong | request_id)
                 continue
             topics.append(topic)
@@ -123,14 +131,19 @@ class Kraken:
 
     def _topic(self, channel: str | None, name: str, interval: int) -> Topic | None:
         symbol, timeframe = self._streams.get(name), TIMEFRAMES.get(_INTERVALS.get(interval, ""))
-        return Topic(f"ohlc-{interval}:{name}", symbol, timeframe) if channel == "ohlc" and symbol and timeframe else None
+        return (
+            Topic(f"ohlc-{interval}:{name}", symbol, timeframe) if channel == "ohlc" and symbol and timeframe else None
+        )
 
     def _ohlc(self, request: Request) -> Reply:
         try:
             interval, since_s = (integer(request.query, name) for name in ("interval", "since"))
         except ValueError:
             return _error("EGeneral:Invalid arguments")
-        symbol, timeframe = self._symbols.get(request.query.get("pair", "")), TIMEFRAMES.get(_INTERVALS.get(interval or 1, ""))
+        symbol, timeframe = (
+            self._symbols.get(request.query.get("pair", "")),
+            TIMEFRAMES.get(_INTERVALS.get(interval or 1, "")),
+        )
         if not symbol:
             return _error("EQuery:Unknown asset pair")
         if not timeframe:
@@ -150,7 +163,9 @@ class Kraken:
 
 def _key(listing: Listing) -> str:
     base, quote = _asset(listing.base), _asset(listing.quote)
-    return base + quote if quote.startswith("Z") and base.startswith("X") else _short(listing.base) + _short(listing.quote)
+    return (
+        base + quote if quote.startswith("Z") and base.startswith("X") else _short(listing.base) + _short(listing.quote)
+    )
 
 
 def _names(listing: Listing) -> tuple[str, ...]:
@@ -183,28 +198,29 @@ def _pair(listing: Listing) -> dict[str, Any]:
         "fee_volume_currency": "ZUSD",
         "margin_call": 80,
         "margin_stop": 40,
-        "ordermin": decimal(10.0**-listing.scales.volume, listing.scales.volume),
+        "ordermin": printed(listing.scales.volume) % 10.0**-listing.scales.volume,
         "costmin": "0.5",
-        "tick_size": decimal(10.0**-listing.scales.price, listing.scales.price),
+        "tick_size": printed(listing.scales.price) % 10.0**-listing.scales.price,
         "status": "cancel_only" if listing.is_halted else "online",
     }
 
 
-def _mean(bar: Bar) -> float:
-    return (bar.open + bar.high + bar.low + bar.close) / 4
+@cache
+def _format(scales: Scales, is_quiet: bool) -> str:
+    price, volume = f'"{printed(scales.price)}"', f'"{printed(scales.volume, 8)}"'
+    mean = '"%.1f"' if is_quiet else price
+    return f"[%d,{price},{price},{price},{price},{mean},{volume},%d]"
 
 
 def _trades(bar: Bar) -> int:
-    return 1 + int(bar.volume * _mean(bar) // 2_000) if bar.volume else 0
+    return 1 + int(bar.volume * bar.mean // 2_000) if bar.volume else 0
 
 
 def _row(listing: Listing, timeframe: Timeframe, bar: Bar, is_closed: bool) -> bytes:  # noqa: ARG001 - one shape for all
     """A candle; its mean price and trade count, which no tape holds, are estimated from the bar itself."""
-    scale = listing.scales.price
-    prices = [decimal(p, scale) for p in (bar.open, bar.high, bar.low, bar.close)]
-    mean = decimal(_mean(bar), scale) if bar.volume else "0.0"
-    volume = padded(bar.volume, listing.scales.volume, 8)
-    return orjson.dumps([bar.open_ts_ms // 1000, *prices, mean, volume, _trades(bar)])
+    known = (bar.open_ts_ms // 1000, bar.open, bar.high, bar.low, bar.close)
+    mean = bar.mean if bar.volume else 0.0
+    return (_format(listing.scales, not bar.volume) % (*known, mean, bar.volume, _trades(bar))).encode()
 
 
 def _entry(topic: Topic, bar: Bar) -> dict[str, Any]:
@@ -216,7 +232,7 @@ def _entry(topic: Topic, bar: Bar) -> dict[str, Any]:
         "close": bar.close,
         "trades": _trades(bar),
         "volume": bar.volume,
-        "vwap": _mean(bar) if bar.volume else 0.0,
+        "vwap": bar.mean if bar.volume else 0.0,
         "interval_begin": _stamp(bar.open_ts_ms),
         "interval": topic.timeframe.ms // 60_000,
         "timestamp": _stamp(topic.timeframe.close_ms(bar.open_ts_ms)),  # the venue stamps the END of the bar here

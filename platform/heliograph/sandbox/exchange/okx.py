@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import Any, ClassVar
 
 import orjson
 
 from heliograph.core.timeframe import HOUR_MS, TIMEFRAMES, Timeframe
 from heliograph.sandbox.book import Book, Listing
-from heliograph.sandbox.exchange.wire import Refusal, Reply, Request, Talk, Topic, decimal, integer
+from heliograph.sandbox.exchange.wire import Refusal, Reply, Request, Talk, Topic, integer, printed
 from heliograph.sandbox.meter import Charge
-from heliograph.sandbox.tape import Bar
+from heliograph.sandbox.tape import Bar, Scales
 
 _FOREVER_MS = 2**53
 _PAGE = 300
@@ -37,8 +38,8 @@ BARS = _bars()
 class Okx:
     """Candles descending, both bounds exclusive, the newest 300 of the interval; the ninth field says if closed."""
 
-    name = "okx"
-    domains = ("okx.com",)
+    name: ClassVar[str] = "okx"
+    domains: ClassVar[tuple[str, ...]] = ("okx.com",)
 
     def __init__(self, book: Book) -> None:
         self.book = book
@@ -98,7 +99,7 @@ class Okx:
     def tell(self, topic: Topic, bar: Bar, is_closed: bool) -> str:
         """A push of a candle channel."""
         arg = {"channel": topic.name, "instId": topic.symbol.replace("/", "-")}
-        row = _columns(self.book.listing(topic.symbol), bar, is_closed)
+        row = orjson.loads(_row(self.book.listing(topic.symbol), topic.timeframe, bar, is_closed))
         return orjson.dumps({"arg": arg, "data": [row]}).decode()
 
     def _topic(self, arg: dict[str, str]) -> Topic | None:
@@ -131,16 +132,17 @@ class Okx:
         return Reply(200, b'{"code":"0","msg":"","data":[' + b",".join(reversed(rows)) + b"]}")
 
 
-def _columns(listing: Listing, bar: Bar, is_closed: bool) -> list[str]:
-    """A candle; the turnover, which no tape holds, is estimated from the bar's mean price."""
-    turnover = decimal(bar.volume * (bar.open + bar.high + bar.low + bar.close) / 4, 6)
-    prices = [decimal(p, listing.scales.price) for p in (bar.open, bar.high, bar.low, bar.close)]
-    volume = decimal(bar.volume, listing.scales.volume)
-    return [str(bar.open_ts_ms), *prices, volume, turnover, turnover, "1" if is_closed else "0"]
+@cache
+def _format(scales: Scales) -> str:
+    price = f'"{printed(scales.price)}"'
+    return f'["%d",{price},{price},{price},{price},"{printed(scales.volume)}","%.6f","%.6f","%d"]'
 
 
 def _row(listing: Listing, timeframe: Timeframe, bar: Bar, is_closed: bool) -> bytes:  # noqa: ARG001 - same at all lengths
-    return orjson.dumps(_columns(listing, bar, is_closed))
+    """A candle; the turnover, which no tape holds, is estimated from the bar's mean price."""
+    turnover = bar.volume * bar.mean
+    known = (bar.open_ts_ms, bar.open, bar.high, bar.low, bar.close, bar.volume)
+    return (_format(listing.scales) % (*known, turnover, turnover, is_closed)).encode()
 
 
 def _instrument(listing: Listing) -> dict[str, str]:

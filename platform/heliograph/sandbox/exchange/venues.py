@@ -16,7 +16,8 @@ from heliograph.sandbox.tape import Tape
 
 _OKX_SYMBOLS = 6
 _KRAKEN_SYMBOLS = 4
-_KRAKEN_FIRST = ("BTC/USDT", "ETH/USDT", "DOGE/USDT", "XRP/USDT")
+_OKX_FIRST = ("BTC/USDT", "ETH/USDT")
+_KRAKEN_FIRST = (*_OKX_FIRST, "DOGE/USDT", "XRP/USDT")
 _OFFERED = ("1m", "1h", "4h", "1d")
 
 
@@ -32,13 +33,13 @@ class Offer:
 
 
 def build(tape: Tape, clock: Clock) -> dict[str, Venue]:
-    """Every venue by name: Binance lists all symbols of the tape, OKX its first six, Kraken four."""
-    ranked = sorted(tape.symbols, key=lambda s: s not in _KRAKEN_FIRST)
-    filled = Book(tape, clock, ranked[:_KRAKEN_SYMBOLS], horizon=kraken.HORIZON, is_filled=True)
+    """Every venue by name: Binance lists all symbols of the tape, OKX six, Kraken four."""
+    okx_symbols = sorted(tape.symbols, key=lambda s: s not in _OKX_FIRST)[:_OKX_SYMBOLS]
+    kraken_symbols = sorted(tape.symbols, key=lambda s: s not in _KRAKEN_FIRST)[:_KRAKEN_SYMBOLS]
     venues: tuple[Venue, ...] = (
         Binance(Book(tape, clock, tape.symbols)),
-        Okx(Book(tape, clock, tape.symbols[:_OKX_SYMBOLS])),
-        kraken.Kraken(filled),
+        Okx(Book(tape, clock, okx_symbols)),
+        kraken.Kraken(Book(tape, clock, kraken_symbols, horizon=kraken.HORIZON, is_filled=True)),
     )
     return {venue.name: venue for venue in venues}
 

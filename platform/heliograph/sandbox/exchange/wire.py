@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from heliograph.core.timeframe import Timeframe
 from heliograph.sandbox.book import Book
@@ -65,11 +65,10 @@ class Venue(Protocol):
     Attributes:
         name: ccxt's id.
         domains: every host that ends in one of these is this venue.
-        stream_timeframes: unified name → what the venue calls it.
     """
 
-    name: str
-    domains: tuple[str, ...]
+    name: ClassVar[str]
+    domains: ClassVar[tuple[str, ...]]
     book: Book
 
     def charge(self, request: Request) -> Charge:
@@ -91,23 +90,17 @@ class Venue(Protocol):
         """The frame that carries a bar."""
 
 
-def decimal(value: float, scale: int) -> str:
-    """A number with ``scale`` decimals, as it was printed before it became a double.
+def printed(scale: int, width: int | None = None) -> str:
+    """How a number with ``scale`` decimals is printed, as a ``%`` format.
 
-    >>> decimal(93576.0, 2)
-    '93576.00'
-    """
-    return f"{value:.{scale}f}"
+    Args:
+        scale: decimals of the tape's number; printing just these gives back what the venue once printed.
+        width: decimals on the wire; the rest are zeros, which the double itself could not print.
 
-
-def padded(value: float, scale: int, width: int) -> str:
-    """The same, filled with zeros to ``width`` decimals, which a double alone could not print.
-
-    >>> padded(181415061.9, 1, 8)
+    >>> printed(1, 8) % 181415061.9
     '181415061.90000000'
     """
-    text = decimal(value, scale)
-    return text + "." * (scale == 0) + "0" * (width - scale)
+    return f"%.{scale}f" + ("." * (scale == 0) + "0" * (width - scale) if width else "")
 
 
 def integer(query: Mapping[str, str], name: str) -> int | None:

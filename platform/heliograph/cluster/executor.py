@@ -1,0 +1,149 @@
+"""The execution actor: one at a time, fenced by a lease, restarted for ever, with the journal as its memory."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray import serve
+from ray.actor import ActorHandle
+from ray.exceptions import ActorDiedError, ActorUnavailableError
+from ray.serve.handle import DeploymentHandle
+
+from heliograph.cluster.fetch import budget
+from heliograph.cluster.serving import APP
+from heliograph.config.settings import Settings
+from heliograph.core.errors import Permanent, Retryable
+from heliograph.core.events import CandleClosed, ForecastMade
+from heliograph.lake.lease import Lease
+from heliograph.lake.store import open_store
+from heliograph.live import run as driver
+from heliograph.telemetry.clock import SystemClock
+from heliograph.telemetry.progress import Bar
+from heliograph.trading import engine
+from heliograph.wiring.floor import Floor, live_markets, open_floor
+
+MOST_RESTARTS = 20
+POLL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """How far the executor is."""
+
+    candles: int
+    orders: int
+    fills: int
+    equity_quote: float
+
+
+class Executor:
+    """Trades one account. A retried call would run its orders twice, so none is ever retried by Ray."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._news = News(0, 0, 0, settings.risk.initial_cash_quote)
+        self._service: DeploymentHandle | None = None
+
+    async def news(self) -> News:
+        """How far it is; answers while it trades."""
+        return self._news
+
+    async def trade(self, *, publishes: bool) -> driver.Closing:
+        """Take the lease, recover from the journal, and trade.
+
+        Args:
+            publishes: send every forecast to the signal service, off the order path.
+
+        Raises:
+            Permanent: another executor has taken over the account.
+        """
+        self._service = serve.get_app_handle(APP) if publishes else None
+        lease = _lease(self._settings)
+        await asyncio.to_thread(lease.acquire, time.sleep)
+        markets = live_markets(self._settings)
+        budgets = {v: budget(v, self._settings.fetch) for v in {m.venue for m in markets.values()}}
+        floor = open_floor(self._settings, budgets, epoch=lease.epoch)
+        try:
+            return await _fenced(self._trade(floor), lease, self._settings.lake.lease_s)
+        finally:
+            await floor.close()
+            await asyncio.to_thread(lease.release)
+
+    async def _trade(self, floor: Floor) -> driver.Closing:
+        return await driver.run(
+            floor.candles(),
+            floor.desk,
+            floor.broker,
+            floor.journal,
+            recovery=floor.recovery,
+            guard=floor.guard,
+            max_candles=self._settings.live.max_candles,
+            on_bar=self._tell,
+        )
+
+    def _tell(self, _: CandleClosed, forecast: ForecastMade | None, state: engine.State) -> None:
+        ledger = state.ledger
+        self._news = News(self._news.candles + 1, len(state.book.orders), ledger.fills, float(state.equity_quote))
+        if forecast is not None and self._service is not None:
+            self._service.publish.remote(forecast)
+
+
+async def _fenced(trading: Coroutine[Any, Any, driver.Closing], lease: Lease, lease_s: float) -> driver.Closing:
+    """Trade only while the lease is ours: it is renewed every third of its time, and losing it stops the trading."""
+    task = asyncio.create_task(trading)
+    while True:
+        done, _ = await asyncio.wait({task}, timeout=lease_s / 3)
+        if done:
+            return task.result()
+        try:
+            await asyncio.wait_for(asyncio.to_thread(lease.renew), timeout=lease_s / 3)
+        except (Permanent, Retryable, TimeoutError):
+            task.cancel()
+            await asyncio.wait({task})
+            raise
+
+
+def _lease(settings: Settings) -> Lease:
+    lease_ms = round(settings.lake.lease_s * 1000)
+    holder = f"executor {socket.gethostname()}:{os.getpid()}"
+    return Lease(
+        open_store(settings.lake), f"executor-{settings.live.mode}", holder, lease_ms=lease_ms, clock=SystemClock()
+    )
+
+
+def start(settings: Settings) -> ActorHandle:
+    """The execution actor; it trades once `trade` is called."""
+    fate = {"max_restarts": -1, "max_task_retries": 0}
+    return ray.remote(Executor).options(num_cpus=0.5, max_concurrency=8, **fate).remote(settings)
+
+
+def run(settings: Settings, shown: Bar, *, publishes: bool = False, actor: ActorHandle | None = None) -> driver.Closing:
+    """Trade until the settings say stop; when the actor dies, its successor goes on from the journal.
+
+    Raises:
+        HeliographError: trading ended in an error, or the actor died too often.
+    """
+    actor = actor or start(settings)
+    for _ in range(MOST_RESTARTS):
+        closing = actor.trade.remote(publishes=publishes)
+        try:
+            while not ray.wait([closing], timeout=POLL_S)[0]:
+                _show(actor, settings, shown)
+            result: driver.Closing = ray.get(closing)
+            return result
+        except (ActorUnavailableError, ActorDiedError):
+            continue  # the outcome is unknown and the journal knows it: trade() on the successor begins by reading it
+    raise Permanent(f"the execution actor died {MOST_RESTARTS} times; see the newest log in Ray's session folder")
+
+
+def _show(actor: ActorHandle, settings: Settings, shown: Bar) -> None:
+    news: News = ray.get(actor.news.remote(), timeout=30)
+    share = news.candles / settings.live.max_candles if settings.live.max_candles else 0.0
+    shown.reach(min(share, 1.0), f"{news.orders} orders, {news.fills} fills, equity {news.equity_quote:,.0f}")

@@ -1,0 +1,38 @@
+"""Hypothesis strategies for what flows through Heliograph."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+
+from heliograph.core.market import Candles
+from heliograph.core.timeframe import Timeframe
+
+
+@st.composite
+def candles(
+    draw: st.DrawFn, timeframe: Timeframe, *, first_ms: int = 0, bars: int = 60, min_size: int = 0, gap: float = 0.5
+) -> Candles:
+    """Sound candles on the grid with holes: decimal prices and volumes as venues print them.
+
+    Prices have up to ten decimals (ticks of 1e-8 are common), volumes reach past 1e12 or go down to 1e-8.
+
+    Args:
+        first_ms: bars open at or after this.
+        bars: length of the stretch that they lie in.
+        gap: how many of its bars are missing at most, as a share.
+    """
+    opens = timeframe.opens(first_ms, first_ms + bars * timeframe.ms)
+    most_missing = int((len(opens) - min_size) * gap) if len(opens) > min_size else 0
+    missing = draw(st.sets(st.integers(0, len(opens) - 1), max_size=most_missing))
+    kept = np.delete(opens, sorted(missing))
+    n = len(kept)
+    price_scale = draw(st.integers(0, 10))
+    prices = [_decimals(draw, n, 10**9, price_scale) for _ in range(4)]
+    volume = _decimals(draw, n, 10**14, draw(st.integers(0, 8)))
+    return Candles(kept, prices[0], prices[1], prices[2], prices[3], volume)
+
+
+def _decimals(draw: st.DrawFn, n: int, most: int, scale: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    ticks = draw(st.lists(st.integers(0, most), min_size=n, max_size=n))
+    return np.asarray([float(f"{tick}e-{scale}") for tick in ticks], dtype=np.float64)

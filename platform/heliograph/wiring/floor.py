@@ -1,0 +1,177 @@
+"""Everything that a trading process holds, built from the settings: desk, broker, journal, streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from heliograph.config.settings import Settings
+from heliograph.core.errors import ConfigError
+from heliograph.core.events import CandleClosed, ForecastMade
+from heliograph.core.market import Candles, Market
+from heliograph.core.timeframe import Timeframe, parse
+from heliograph.desk.step import Desk
+from heliograph.lake import read
+from heliograph.live.guard import Guard
+from heliograph.live.journal import SqliteJournal
+from heliograph.live.reconcile import Recovery, recover
+from heliograph.model import forecaster
+from heliograph.sim.broker import SimBroker
+from heliograph.sources.catalog import rules
+from heliograph.sources.rest import CcxtSource
+from heliograph.sources.stream import CcxtStream
+from heliograph.telemetry.clock import SystemClock
+from heliograph.trading import engine
+from heliograph.train import registry
+from heliograph.wiring import catalogue
+
+Key = tuple[str, str]
+Acquire = Callable[[float], Awaitable[None]]
+MERGED_CANDLES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """One account's trading floor. Close it when done."""
+
+    desk: Desk
+    broker: SimBroker
+    journal: SqliteJournal
+    recovery: Recovery
+    guard: Guard
+    markets: Mapping[Key, Market]
+    timeframe: Timeframe
+    sources: Mapping[str, CcxtSource] = field(default_factory=dict)
+    streams: Mapping[str, CcxtStream] = field(default_factory=dict)
+
+    async def candles(self) -> AsyncIterator[CandleClosed]:
+        """Closed candles of every market from where the desk's history ends, each once."""
+        queue: asyncio.Queue[CandleClosed] = asyncio.Queue(MERGED_CANDLES)
+
+        async def pump(venue: str) -> None:
+            mine = [m for m in self.markets.values() if m.venue == venue]
+            since_ms = min(self._next_open_ms(m) for m in mine)
+            async for candle in self.streams[venue].closed(mine, self.timeframe, since_ms):
+                await queue.put(candle)
+
+        async with asyncio.TaskGroup() as pumps:
+            tasks = [pumps.create_task(pump(venue)) for venue in self.streams]
+            try:
+                while True:
+                    candle = await queue.get()
+                    if candle.open_ts_ms > (self.desk.last_open_ts_ms(candle.venue, candle.symbol) or -1):
+                        yield candle
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+    async def close(self) -> None:
+        """Free sockets and the journal's lock."""
+        await asyncio.gather(*(s.close() for s in self.streams.values()))
+        await asyncio.gather(*(s.close() for s in self.sources.values()))
+        self.journal.close()
+
+    def _next_open_ms(self, market: Market) -> int:
+        last_ms = self.desk.last_open_ts_ms(market.venue, market.symbol)
+        return 0 if last_ms is None else self.timeframe.next(last_ms)
+
+
+def open_floor(settings: Settings, budgets: Mapping[str, Acquire], *, epoch: int) -> Floor:
+    """Build it, replay the journal, and warm the desk up from the lake.
+
+    Args:
+        budgets: by venue, what waits until a call may be made.
+        epoch: of the executor's lease; part of every new order's id.
+
+    Raises:
+        ConfigError: no market matches, no model, no candles, or the journal belongs to another account or process.
+        InvariantBroken: the journal is damaged.
+    """
+    markets = live_markets(settings)
+    limits = settings.risk
+    journal = SqliteJournal(
+        settings.var / "live" / "journal.sqlite", account=f"{settings.live.mode} {limits.initial_cash_quote}"
+    )
+    entries = list(journal.replay())
+    initial = engine.initial(limits, markets, epoch, costs=settings.costs)
+    recovery = recover(entries, initial, limits=limits)
+    broker = SimBroker(settings.costs, markets)
+    broker.restore(entries)
+    desk = Desk(
+        features=settings.features,
+        forecaster=forecaster.load(registry.current_model(settings.models_folder)),
+        limits=limits,
+        markets=markets,
+        state=recovery.state,
+    )
+    for market in markets.values():
+        desk.seed(history(settings, market, end_ms=recovery.since_ms))
+    sources = {v: CcxtSource(v, settings.fetch.venues[v], budgets[v]) for v in {m.venue for m in markets.values()}}
+    return Floor(
+        desk=desk,
+        broker=broker,
+        journal=journal,
+        recovery=recovery,
+        guard=Guard(SystemClock(), settings.var / "live" / "KILL", limits.stale_after_bars),
+        markets=markets,
+        timeframe=parse(settings.features.timeframe),
+        sources=sources,
+        streams={v: CcxtStream(v, settings.fetch.venues[v], budgets[v], source=s) for v, s in sources.items()},
+    )
+
+
+def live_markets(settings: Settings) -> dict[Key, Market]:
+    """Active markets that ``live`` selects.
+
+    Raises:
+        ConfigError: none matches.
+    """
+    known = [m for venue in settings.live.venues for m in catalogue.read(settings.lake, venue).values()]
+    chosen = {
+        (m.venue, m.symbol): m
+        for m in known
+        if m.is_active and any(fnmatchcase(m.symbol, g) for g in settings.live.symbols)
+    }
+    if not chosen:
+        raise ConfigError(
+            f"no active market on {', '.join(settings.live.venues)} matches live.symbols {', '.join(settings.live.symbols)}"
+        )
+    return chosen
+
+
+def history(settings: Settings, market: Market, *, end_ms: int | None = None) -> list[CandleClosed]:
+    """The newest ``live.warmup_bars`` candles of a market in the lake, as events."""
+    name = settings.features.timeframe
+    candles = read.candles(settings.lake, market.venue, market.symbol, name, end_ms=end_ms)
+    newest = candles.take(slice(max(0, len(candles) - settings.live.warmup_bars), None))
+    return events(newest, market, parse(name), rules(market.venue).close_delay_ms)
+
+
+def events(candles: Candles, market: Market, timeframe: Timeframe, close_delay_ms: int) -> list[CandleClosed]:
+    """Candles as the events that they would have been live."""
+    columns: Sequence[list[float]] = [getattr(candles, n).tolist() for n in ("open", "high", "low", "close", "volume")]
+    return [
+        CandleClosed(market.venue, market.symbol, timeframe.name, ts, timeframe.close_ms(ts) + close_delay_ms, *row)
+        for ts, *row in zip(candles.open_ts_ms.tolist(), *columns, strict=True)
+    ]
+
+
+def latest_forecasts(settings: Settings) -> list[ForecastMade]:
+    """What the current model says at the newest candle of every live market in the lake."""
+    markets = live_markets(settings)
+    desk = Desk(
+        features=settings.features,
+        forecaster=forecaster.load(registry.current_model(settings.models_folder)),
+        limits=settings.risk,
+        markets=markets,
+        state=engine.initial(settings.risk, markets, costs=settings.costs),
+    )
+    made = []
+    for market in markets.values():
+        bars = history(settings, market)
+        if bars:
+            desk.seed(bars[:-1])
+            made.append(desk.forecast(bars[-1]))
+    return [forecast for forecast in made if forecast is not None]

@@ -1,0 +1,61 @@
+"""Stores beyond their contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from heliograph.config.settings import LakeSettings
+from heliograph.core.errors import ConfigError
+from heliograph.lake.local_store import LocalStore
+from heliograph.lake.store import open_store, probe, storage_options
+
+
+def test_unwritable_folder_is_told_with_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigError, match=r"lake\.uri"):
+        open_store(LakeSettings(uri=str(tmp_path / "file" / "lake"))).put_if_absent("a", b"")
+
+
+def test_opening_a_store_touches_nothing(tmp_path: Path) -> None:
+    open_store(LakeSettings(uri=str(tmp_path / "lake")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_temporary_file_is_left_or_listed(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.put_if_absent("a/b", b"1")
+    store.put_if_absent("a/b", b"2")
+    assert store.list("") == ["a/b"]
+    assert list((tmp_path / ".heliograph").iterdir()) == []
+
+
+class OverwritingStore(LocalStore):
+    """A store that ignores conditions, as some S3 clones do."""
+
+    def put_if_absent(self, key: str, body: bytes) -> bool:
+        super().put_if_absent(key, body)
+        (self.root / key).write_bytes(body)
+        return True
+
+
+def test_probe_refuses_a_store_that_ignores_conditions(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="if-absent"):
+        probe(OverwritingStore(tmp_path))
+
+
+def test_storage_options_carry_keys_only_for_s3(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    assert storage_options(LakeSettings(uri="var/lake")) is None
+    assert storage_options(LakeSettings(uri="s3://b/p", s3_endpoint_url="http://127.0.0.1:9")) == {
+        "aws_region": "us-east-1",
+        "aws_conditional_put": "etag",
+        "aws_endpoint_url": "http://127.0.0.1:9",
+        "aws_virtual_hosted_style_request": "false",
+        "aws_allow_http": "true",
+        "aws_access_key_id": "id",
+        "aws_secret_access_key": "secret",
+    }

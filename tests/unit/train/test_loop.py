@@ -1,0 +1,191 @@
+"""The fit: it learns what is there, resumes exactly, and gives the same answer however many share the work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.unit.train import makes
+
+from heliograph.core.errors import ConfigError, InvariantBroken
+from heliograph.model import losses
+from heliograph.model.forecaster import load_network
+from heliograph.model.network import Network
+from heliograph.train import loop
+from heliograph.train.engine import TorchEngine, as_is
+from heliograph.train.loop import Worker
+from heliograph.train.pool import Batches, Pool
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "loss_curve.json"
+
+
+class Killed(BaseException):
+    """A process that dies without clean-up."""
+
+
+def fit(folder, data=None, *, settings=makes.TRAIN, model=makes.MODEL, resume=None, **worker):
+    return loop.fit(
+        data or makes.world("volatility"),
+        makes.fold(),
+        spec=makes.spec(),
+        model=model,
+        settings=settings,
+        folder=folder,
+        worker=Worker(**worker),
+        resume=resume,
+    )
+
+
+def same(a: Path, b: Path) -> bool:
+    one, two = load_network(a).state_dict(), load_network(b).state_dict()
+    return all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_loss_curve_is_the_golden_one(tmp_path):
+    curve = []
+    fit(tmp_path, on_epoch=lambda epoch, metrics, path: curve.append(metrics))
+    golden = json.loads(GOLDEN.read_text())
+    assert len(curve) == len(golden)
+    for ours, theirs in zip(curve, golden, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-4, rel=1e-3)
+
+
+def test_same_seed_gives_the_same_bits_and_another_does_not(tmp_path):
+    first, second = fit(tmp_path / "a"), fit(tmp_path / "b")
+    other = fit(tmp_path / "c", settings=makes.TRAIN.model_copy(update={"seed": 4}))
+    assert same(first, second)
+    assert not same(first, other)
+
+
+def test_fit_killed_after_an_epoch_and_resumed_ends_where_it_would_have(tmp_path):
+    model = makes.MODEL.model_copy(update={"dropout": 0.2})
+    straight = []
+    whole = fit(tmp_path / "whole", model=model, on_epoch=lambda e, metrics, path: straight.append(metrics))
+    kept = []
+
+    def die(epoch, metrics, path):
+        kept.append(path)
+        raise Killed
+
+    with pytest.raises(Killed):
+        fit(tmp_path / "cut", model=model, on_epoch=die)
+    resumed = []
+    cut = fit(
+        tmp_path / "cut", model=model, resume=kept[0], on_epoch=lambda e, metrics, path: resumed.append((e, metrics))
+    )
+    assert [epoch for epoch, _ in resumed] == [2, 3]
+    assert [metrics for _, metrics in resumed] == straight[1:]
+    assert same(whole, cut)
+
+
+def test_newest_checkpoint_alone_stays(tmp_path):
+    fit(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["best", "epoch_0003"]
+
+
+def test_checkpoint_goes_to_rank_0_alone(tmp_path):
+    told = []
+    fit(tmp_path, on_epoch=lambda epoch, metrics, path: told.append((epoch, path and path.name)))
+    assert told == [(1, "epoch_0001"), (2, "epoch_0002"), (3, "epoch_0003")]
+
+
+def test_training_stops_early_and_keeps_the_best_epoch(tmp_path):
+    """On a random walk nothing can be learnt: the untrained network, which is the baseline, is hard to beat."""
+    told = []
+    settings = makes.TRAIN.model_copy(update={"epochs": 12, "patience_epochs": 2, "learning_rate": 0.05})
+    fit(tmp_path, makes.world("walk"), settings=settings, on_epoch=lambda e, metrics, path: told.append(metrics))
+    assert len(told) == told[-1]["best_epoch"] + 2
+    assert len(told) < 12
+
+
+def test_two_halves_of_a_batch_average_to_its_gradient():
+    """Two workers that average their gradients take the step that one would have taken alone."""
+    spec, data = makes.spec(), makes.world("volatility", num=600)
+    pool = Pool.of(data, spec)
+    rows = np.concatenate(pool.rows(data, (0, 10**12), spec, labelled_by_ms=10**12))[:128]
+    torch.manual_seed(0)
+    network = Network(spec, makes.MODEL)
+    network.adopt(pool.standards(spec, rows))
+    for parameter in network.heads.parameters():
+        parameter.data.normal_(std=0.1)
+    batches = Batches(pool, spec, torch.device("cpu"))
+
+    def gradient(share):
+        network.zero_grad()
+        x_BTF, targets = batches.take(share)
+        losses.total(network(x_BTF), targets, network.level_Q, network.setup_prior_HC).backward()
+        return torch.cat([p.grad.flatten() for p in network.parameters()])
+
+    alone = gradient(rows)
+    shared = (gradient(rows[0::2]) + gradient(rows[1::2])) / 2
+    torch.testing.assert_close(shared, alone, rtol=1e-4, atol=1e-7)
+
+
+def _work(rank: int, world_size: int, folder: str) -> None:
+    """One of two processes with a real process group."""
+    from torch.nn.parallel import DistributedDataParallel
+
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=world_size)
+    fit(Path(folder) / "two", rank=rank, world_size=world_size, wrap=DistributedDataParallel)
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.e2e
+def test_two_workers_end_where_one_does(tmp_path):
+    alone = load_network(fit(tmp_path / "one")).state_dict()
+    torch.multiprocessing.spawn(_work, (2, str(tmp_path)), nprocs=2)
+    shared = load_network(tmp_path / "two" / "best").state_dict()
+    for name, value in alone.items():
+        torch.testing.assert_close(shared[name], value, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_labels_of_the_test_slice_change_nothing(tmp_path):
+    """Whatever happens in the outer test slice, the fit is bit-equal: training can't have seen it."""
+    start_ms = makes.fold().test[0]
+    shuffled = makes.world("volatility")
+    for symbol in shuffled:
+        late = symbol.known_ts_ms >= start_ms
+        symbol.x_NF[late] += 5.0
+        symbol.log_return_NH[late] *= -3.0
+    assert same(fit(tmp_path / "a"), fit(tmp_path / "b", shuffled))
+
+
+@pytest.mark.parametrize(
+    ("change", "worker", "says"),
+    [
+        ({}, {"world_size": 3}, "multiple of train.workers 3"),
+        ({"samples_per_epoch": 64}, {}, "at least train.batch_size"),
+        ({"batch_size": 8_192, "samples_per_epoch": 8_192}, {}, "fetch more history"),
+    ],
+)
+def test_settings_that_cannot_work_say_which_value_to_change(tmp_path, change, worker, says):
+    with pytest.raises(ConfigError, match=says):
+        fit(tmp_path, settings=makes.TRAIN.model_copy(update=change), **worker)
+
+
+def test_loss_that_is_not_finite_halts_with_advice(tmp_path):
+    data = makes.world("volatility")
+    data[0].log_return_NH[:1_000] = np.inf
+    data[0].setup_NH[:1_000] = 1
+    settings = makes.TRAIN.model_copy(update={"learning_rate": 1e30, "clip_norm": 1e30})
+    with pytest.raises(InvariantBroken, match="learning_rate"):
+        fit(tmp_path, makes.world("volatility"), settings=settings)
+
+
+def test_learning_rate_rises_and_falls():
+    rates = [loop.learning_rate(makes.TRAIN, step, 50) for step in range(50)]
+    assert max(rates) == rates[4] == makes.TRAIN.learning_rate
+    assert rates[-1] == pytest.approx(0.02 * makes.TRAIN.learning_rate)
+    assert all(a >= b for a, b in zip(rates[4:], rates[5:], strict=False))
+
+
+def test_engine_decays_matrices_and_spares_biases():
+    network = Network(makes.spec(), makes.MODEL)
+    decayed, spared = TorchEngine(network, makes.TRAIN, wrap=as_is).optimizer.param_groups
+    assert all(p.ndim >= 2 for p in decayed["params"])
+    assert all(p.ndim < 2 for p in spared["params"])
+    assert spared["weight_decay"] == 0.0
