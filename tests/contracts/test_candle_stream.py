@@ -190,6 +190,19 @@ class TestCandleStream:
         asyncio.run(story())
         assert world.stats()[venue]["subscriptions"] == 0
 
+    def test_closing_the_stream_ends_the_iterator(self, world: Sandbox, venue: str) -> None:
+        async def story() -> list[CandleClosed]:
+            async with stream_of(world, venue) as stream, asyncio.timeout(30):
+                reading = asyncio.create_task(self.read_all(stream, venue, world.now_ms()))
+                await asyncio.to_thread(world.wait_for_subscribers, {venue: 1})
+                await stream.close()
+                return await reading
+
+        assert asyncio.run(story()) == []
+
+    async def read_all(self, stream: CcxtStream, venue: str, since_ms: int) -> list[CandleClosed]:
+        return [c async for c in stream.closed([market(venue, "BTC/USDT")], H, since_ms)]
+
     def test_unknown_symbol_is_gone(self, world: Sandbox, venue: str) -> None:
         async def story() -> None:
             async with stream_of(world, venue) as stream:

@@ -101,5 +101,5 @@ class AnyFills(RuleBasedStateMachine):
         assert self.state.halted == ""
 
 
-AnyFills.TestCase.settings = settings(max_examples=150, stateful_step_count=40, derandomize=True, deadline=None)
+AnyFills.TestCase.settings = settings(max_examples=80, stateful_step_count=40, derandomize=True, deadline=None)
 TestAnyFills = AnyFills.TestCase

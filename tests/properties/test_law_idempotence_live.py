@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 from tests.unit.live.scripted import LIMITS, Killed, ListJournal, restored_broker, tape, trade
-from tests.unit.trading.makes import COSTS, MARKETS
+from tests.unit.trading.makes import COSTS, HOUR_MS, MARKETS
 
 from heliograph.core.commands import CancelOrder, Halt, SubmitOrder
 from heliograph.core.events import CandleClosed, OrderAccepted, OrderFilled
@@ -98,6 +98,19 @@ def test_killed_twice_in_a_row_ends_the_same(dies_after, tmp_path):
         assert desk.state == whole_state, f"killed at row {row}"
 
 
+def test_history_that_lags_behind_the_journal_changes_nothing(tmp_path):
+    """The lake ends two bars before the journal does; the stream brings them again, and they only warm the desk up."""
+    story = STORIES["trading"]
+    whole, _, _, whole_state = undisturbed(story, tmp_path)
+    for row in range(0, len(whole.rows), 2):
+        journal = ListJournal(dies_at=row)
+        with pytest.raises(Killed):
+            trade(journal, restored_broker(journal), story.candles, kill_file=tmp_path / "none")
+        broker = restored_broker(journal)
+        _, desk = trade(journal, broker, story.candles, kill_file=tmp_path / "none", lag_ms=2 * HOUR_MS)
+        assert desk.state == whole_state, f"killed at row {row}"
+
+
 class Deadly:
     """A journal on disk whose process is killed with SIGKILL at its n-th row."""
 
@@ -115,6 +128,17 @@ class Deadly:
         return seq
 
 
+def run_in_child(path, story, dies_after):
+    """Never returns: a forked child must not go on running the tests."""
+    try:
+        with SqliteJournal(path, account=ACCOUNT) as journal:
+            deadly = Deadly(journal, 7, dies_after)
+            trade(deadly, restored_broker(journal), story.candles, kill_file=path.with_name("none"))
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
 @pytest.mark.parametrize("dies_after", [False, True], ids=["before_row", "after_row"])
 def test_process_killed_for_real_loses_nothing(dies_after, tmp_path):
     """SIGKILL at every seventh row of the journal on disk; each start gets seven rows further."""
@@ -124,11 +148,7 @@ def test_process_killed_for_real_loses_nothing(dies_after, tmp_path):
     while True:
         child = os.fork()
         if child == 0:
-            with SqliteJournal(path, account=ACCOUNT) as journal:
-                trade(
-                    Deadly(journal, 7, dies_after), restored_broker(journal), story.candles, kill_file=tmp_path / "none"
-                )
-            os._exit(0)
+            run_in_child(path, story, dies_after)
         _, status = os.waitpid(child, 0)
         if os.WIFEXITED(status):
             assert os.WEXITSTATUS(status) == 0

@@ -64,20 +64,26 @@ def _subset(part: Candles, whole: Candles) -> bool:
     return all(np.array_equal(getattr(part, n), getattr(same, n)) for n in ("open_ts_ms", *PRICES, "volume"))
 
 
-@settings(max_examples=12)
+@settings(max_examples=15)
 @given(
     sent=candles(HOUR, bars=BARS),
     seeks_first=st.booleans(),
     gives_newest=st.booleans(),
     cuts=st.lists(st.integers(1, 10), min_size=1, max_size=5),
-    faulty=st.sets(st.integers(0, 40), max_size=20),
+    outages=st.lists(st.tuples(st.integers(0, 15), st.integers(1, 4)), max_size=4),
     is_active=st.booleans(),
 )
 def test_lake_equals_what_the_venue_sent(
-    sent: Candles, *, seeks_first: bool, gives_newest: bool, cuts: list[int], faulty: set[int], is_active: bool
+    sent: Candles,
+    *,
+    seeks_first: bool,
+    gives_newest: bool,
+    cuts: list[int],
+    outages: list[tuple[int, int]],
+    is_active: bool,
 ) -> None:
     def fault(number: int, _: str, __: tuple[int, int]) -> Exception | None:
-        if number not in faulty:
+        if not any(start <= number < start + length for start, length in outages):
             return None
         return VenueTimeout("no answer") if number % 2 else RateLimited("slow down", retry_after_s=1)
 

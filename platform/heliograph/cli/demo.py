@@ -245,7 +245,7 @@ def _tell_ledger(closing: Closing) -> None:
 
 def _tell(settings: Settings, summary: Summary, path: Path) -> None:
     total_s = sum(stage.seconds for stage in summary.stages)
-    CONSOLE.print(f"\n[bold]done[/bold] in {total_s / 60:.1f} minutes, {summary.figures['peak_rss_mb']:,} MB at most")
+    CONSOLE.print(f"\ndone in {total_s / 60:.1f} minutes, {summary.figures['peak_rss_mb']:,} MB at most", style="bold")
     CONSOLE.print(f"  report   {settings.var / 'report.html'}")
     CONSOLE.print(f"  summary  {path}")
     CONSOLE.print(f"  lake     {settings.lake.uri}")

@@ -38,7 +38,7 @@ def run(settings: Settings) -> None:
             CONSOLE.print(f"  ok    {name:<13} {check(settings)}")
         except HeliographError as e:
             failed.append(name)
-            CONSOLE.print(f"  [bold]MEND[/bold]  {name:<13} {e}")
+            CONSOLE.print(f"  MEND  {name:<13} {e}")
     if failed:
         raise ConfigError(f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}")
 

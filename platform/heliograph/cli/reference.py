@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,12 +51,16 @@ def _is_section(info: FieldInfo) -> bool:
 
 
 def _setting_row(key: str, info: FieldInfo) -> str:
-    kind = info.annotation.__name__ if inspect.isclass(info.annotation) else str(info.annotation).replace("typing.", "")
+    kind = (
+        info.annotation.__name__
+        if isinstance(info.annotation, type) and not hasattr(info.annotation, "__args__")
+        else re.sub(r"(\w+\.)+", "", str(info.annotation))
+    )
     bounds = ", ".join(_bound(m) for m in info.metadata if isinstance(m, BaseMetadata))
     default = (
         "required" if info.is_required() else "…" if info.default_factory or _models(info) else f"`{info.default}`"
     )
-    cells = (f"`{key}`", f"`{kind.split('.')[-1]}`", default, bounds, info.description or "")
+    cells = (f"`{key}`", f"`{kind}`", default, bounds, info.description or "")
     return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
 
 

@@ -35,7 +35,7 @@ class Summary:
         """Time a stage; an error in it is noted with the stage's name and goes on upwards."""
         stage = Stage(name)
         self.stages.append(stage)
-        CONSOLE.print(f"[bold]{len(self.stages)}. {name}[/bold]  {what}")
+        CONSOLE.print(f"{len(self.stages)}. {name}: {what}", style="bold")
         started = time.monotonic()
         try:
             yield

@@ -4,7 +4,8 @@ The model runs inside the ingress: every further Serve hop would cost millisecon
 newest candles and stays fresh through `publish`, which the executor calls off its own path.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: FastAPI reads the routes' types when a replica unpickles the class, and
+# would take headers for query parameters if they were strings.
 
 import asyncio
 import hashlib

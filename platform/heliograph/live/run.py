@@ -88,9 +88,9 @@ async def run(
     this function would have returned.
     """
     driver = _Driver(desk, broker, _recorder(journal, recovery), guard)
-    unasked = True
-    if not recovery.is_undecided:
-        unasked = driver.ask(recovery)
+    unasked = recovery.is_undecided
+    if not unasked:
+        driver.ask(recovery)
     candles = 0
     async for candle in stream:
         again = recovery.is_undecided and recovery.is_last(candle)
@@ -98,10 +98,11 @@ async def run(
             desk.seed((candle,))
             continue
         if unasked and not again:
-            unasked = driver.ask(recovery)
+            driver.ask(recovery)
         forecast = driver.take(candle)
-        if unasked:
-            unasked = driver.ask(recovery)
+        if unasked and again:
+            driver.ask(recovery)
+        unasked = False
         candles += 1
         if on_bar is not None:
             on_bar(candle, forecast, desk.state)
@@ -129,11 +130,10 @@ class _Driver:
         trade_bar(self.desk, candle, tradable, self.broker, self.record)
         return forecast
 
-    def ask(self, recovery: Recovery) -> bool:
-        """Ask the broker about the orders that a restart found open, old ones to cancel them; False, for it is done."""
+    def ask(self, recovery: Recovery) -> None:
+        """Ask the broker about the orders that a restart found open; stale ones are cancelled."""
         resend = recovery.last is None or not self.guard.is_stale(recovery.last)
         resolve(self.desk.state, self.desk, self.broker, self.record, resend=resend)
-        return False
 
 
 def closing(state: engine.State, candles: int) -> Closing:

@@ -97,7 +97,6 @@ class Forecaster(Protocol):
     """Raw windows in, distributions out; owns its scaling and never sees a label.
 
     Attributes:
-        spec: all of the next four in one.
         feature_names: the F columns of a window, in order.
         horizons_bars: H horizons, ascending.
         levels: Q quantile levels, ascending.
@@ -105,7 +104,6 @@ class Forecaster(Protocol):
         fingerprint: 12 hex digits that name this very forecaster.
     """
 
-    spec: Spec
     feature_names: tuple[str, ...]
     horizons_bars: tuple[int, ...]
     levels: tuple[float, ...]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from heliograph.core.errors import HeliographError, Retryable
+from heliograph.core.market import Candles
 from heliograph.core.timeframe import Timeframe
 from heliograph.sources.client import CcxtClient
 from heliograph.sources.patience import wait_s
@@ -62,7 +63,8 @@ class Ear:
         """Wait for the next change.
 
         Raises:
-            HeliographError: the venue refuses a subscription for good.
+            SymbolGone, Permanent: the venue refuses a subscription for good.
+            SchemaMismatch: the venue sent a bar off the grid or a price that is no number.
         """
         while True:
             await self._changed.wait()
@@ -113,6 +115,7 @@ class Ear:
         for symbol in self._symbols:
             cache = caches.get(symbol, {}).get(self._timeframe.name, ())
             if rows := _changed(cache, self._newest.get(symbol)):
+                Candles.of(rows).require_sound(self._timeframe)
                 found[symbol] = rows
                 self._newest[symbol] = rows[-1]
         return found

@@ -39,13 +39,13 @@ class CcxtSource:
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.rules = catalog.rules(venue)
-        self._clock = VenueClock(monotonic_s)
-        self._client = CcxtClient(venue, settings, acquire, now_ms=self._clock.guess_ms)
+        self.clock = VenueClock(monotonic_s)
+        self._client = CcxtClient(venue, settings, acquire, now_ms=self.clock.guess_ms)
 
     async def now_ms(self) -> int:
         """The venue's own clock, read now; one request."""
         now_ms, _ = await self._client.call("fetch_time")
-        self._clock.read(int(now_ms))
+        self.clock.read(int(now_ms))
         return int(now_ms)
 
     async def markets(self) -> list[Market]:
@@ -85,7 +85,7 @@ class CcxtSource:
             endpoint=answer.url,
             query=answer.query,
             sha256=answer.sha256,
-            fetched_ts_ms=self._clock.guess_ms() or now_ms,
+            fetched_ts_ms=self.clock.guess_ms() or now_ms,
         )
 
     async def close(self) -> None:
@@ -94,7 +94,7 @@ class CcxtSource:
 
     async def _reading_ms(self, timeframe: Timeframe, end_ms: int) -> int:
         """The venue's clock: the last reading, or a new one where bars before ``end_ms`` may have closed since."""
-        at_least, guess, delay = self._clock.at_least_ms, self._clock.guess_ms(), self.rules.close_delay_ms
+        at_least, guess, delay = self.clock.at_least_ms, self.clock.guess_ms(), self.rules.close_delay_ms
         if at_least is None or guess is None:
             return await self.now_ms()
         open_bar = timeframe.floor(at_least - delay)

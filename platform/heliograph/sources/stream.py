@@ -43,6 +43,11 @@ class _Failed:
     error: HeliographError
 
 
+@dataclass(frozen=True, slots=True)
+class _Stopped:
+    pass
+
+
 class CcxtStream:
     """`CandleStream` of one venue.
 
@@ -104,15 +109,15 @@ class CcxtStream:
             for candle in await run.missed():
                 yield candle
             run.start()
-            while True:
-                for candle in await run.next():
+            while (candles := await run.next()) is not None:
+                for candle in candles:
                     yield candle
         finally:
             self._runs.discard(run)
             await run.stop()
 
     async def close(self) -> None:
-        """Free the connections; a run that is still being read hears no more."""
+        """Free the connections; an iterator that is still being read ends."""
         while self._runs:
             await self._runs.pop().stop()
 
@@ -138,7 +143,7 @@ class _Run:
         self._poll_s = poll_s
         self._silence_ms = silence_ms
         self._tails = {symbol: Tail(timeframe, since_ms) for symbol in markets}
-        self._messages: asyncio.Queue[Heard | _Filled | _ClockRead | _Failed] = asyncio.Queue(_QUEUE)
+        self._messages: asyncio.Queue[Heard | _Filled | _ClockRead | _Failed | _Stopped] = asyncio.Queue(_QUEUE)
         self._fills_at_once = asyncio.Semaphore(_FILLS_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._now_ms = 0  # the last reading of the venue's clock
@@ -159,12 +164,14 @@ class _Run:
         self._spawn(self._hear)
         self._spawn(self._poll)
 
-    async def next(self) -> list[CandleClosed]:
-        """The candles that the next message brings; often none."""
+    async def next(self) -> list[CandleClosed] | None:
+        """The candles that the next message brings, often none; None once the run was stopped."""
         touched: Iterable[str] = self._tails
         match await self._messages.get():
             case _Failed(error):
                 raise error
+            case _Stopped():
+                return None
             case _Filled(symbol, gap, rows):
                 found = self._candles(symbol, self._tails[symbol].fill(gap, rows))
             case Heard(connection, heard):
@@ -186,6 +193,9 @@ class _Run:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._messages.full():
+            self._messages.get_nowait()
+        self._messages.put_nowait(_Stopped())
         await self._ear.close()
 
     def _update(self, connection: int, heard: dict[str, list[Row]]) -> list[CandleClosed]:
@@ -222,8 +232,6 @@ class _Run:
             )
             for ts, *values in rows
         ]
-
-    # the tasks
 
     def _spawn(self, work: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> None:
         task = asyncio.create_task(self._guarded(partial(work, *args, **kwargs)))

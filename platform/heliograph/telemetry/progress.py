@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-CONSOLE = Console(file=sys.stdout, highlight=False)
+CONSOLE = Console(highlight=False, markup=False, soft_wrap=True)
 
 
 class Bar(Protocol):

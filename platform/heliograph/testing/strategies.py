@@ -10,22 +10,21 @@ from heliograph.core.timeframe import Timeframe
 
 
 @st.composite
-def candles(
-    draw: st.DrawFn, timeframe: Timeframe, *, first_ms: int = 0, bars: int = 60, min_size: int = 0, gap: float = 0.5
-) -> Candles:
-    """Sound candles on the grid with holes: decimal prices and volumes as venues print them.
+def candles(draw: st.DrawFn, timeframe: Timeframe, *, first_ms: int = 0, bars: int = 60, min_size: int = 0) -> Candles:
+    """Sound candles on the grid, single bars and long runs missing: decimal prices and volumes as venues print them.
 
     Prices have up to ten decimals (ticks of 1e-8 are common), volumes reach past 1e12 or go down to 1e-8.
 
     Args:
         first_ms: bars open at or after this.
         bars: length of the stretch that they lie in.
-        gap: how many of its bars are missing at most, as a share.
+        min_size: candles, at least.
     """
     opens = timeframe.opens(first_ms, first_ms + bars * timeframe.ms)
-    most_missing = int((len(opens) - min_size) * gap) if len(opens) > min_size else 0
-    missing = draw(st.sets(st.integers(0, len(opens) - 1), max_size=most_missing))
-    kept = np.delete(opens, sorted(missing))
+    single = draw(st.sets(st.integers(0, len(opens) - 1), max_size=len(opens) // 4))
+    runs = draw(st.lists(st.tuples(st.integers(0, len(opens) - 1), st.integers(1, len(opens) // 2)), max_size=2))
+    missing = single | {i for start, length in runs for i in range(start, min(start + length, len(opens)))}
+    kept = np.delete(opens, sorted(missing)[: len(opens) - min_size])
     n = len(kept)
     price_scale = draw(st.integers(0, 10))
     prices = [_decimals(draw, n, 10**9, price_scale) for _ in range(4)]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from heliograph.core.errors import InvariantBroken
+from heliograph.core.errors import ConfigError, InvariantBroken
 from heliograph.model import calibrate
 from heliograph.model.baselines import PooledForecaster
 from heliograph.model.calibrate import Calibration, Raw
@@ -87,16 +87,22 @@ class OuterSlice:
         return self._data
 
 
-def scored_rows(data: SymbolData, fold: Fold, spec: Spec) -> IntArray:
+def scored_rows(data: SymbolData, fold: Fold, window_bars: int) -> IntArray:
     """Rows of the test slice that can be scored: whole windows, every label known."""
-    return origins(data, fold.test, spec.window_bars, labelled_by_ms=int(data.known_ts_ms[-1]))
+    return origins(data, fold.test, window_bars, labelled_by_ms=int(data.known_ts_ms[-1]))
 
 
 def predict(forecaster: Forecaster, data: SymbolData, rows: IntArray) -> Forecast:
     """Forecasts at these rows of one symbol, in batches."""
-    parts = [forecaster.forecast(gather(data.x_NF, chunk, forecaster.window_bars)) for chunk in _chunks(rows)]
+    return joined([forecaster.forecast(gather(data.x_NF, chunk, forecaster.window_bars)) for chunk in _chunks(rows)])
+
+
+def joined(parts: Sequence[Forecast]) -> Forecast:
+    """One forecast out of several, end to end."""
     return Forecast(
-        *(np.concatenate([getattr(p, n) for p in parts]) for n in ("quantile_BHQ", "setup_BHC", "confidence_BH"))
+        quantile_BHQ=np.concatenate([p.quantile_BHQ for p in parts]),
+        setup_BHC=np.concatenate([p.setup_BHC for p in parts]),
+        confidence_BH=np.concatenate([p.confidence_BH for p in parts]),
     )
 
 
@@ -104,6 +110,7 @@ def forecasts(forecaster: Forecaster, outer: OuterSlice) -> pa.Table:
     """Out-of-sample forecasts at every origin of the test slice, labelled or not, as `model.table.FORECASTS`.
 
     Raises:
+        ConfigError: no symbol has a whole window in the slice.
         InvariantBroken: the slice was forecast before.
     """
     tables = []
@@ -120,6 +127,8 @@ def forecasts(forecaster: Forecaster, outer: OuterSlice) -> pa.Table:
             forecast=predict(forecaster, symbol, rows),
         )
         tables.append(table)
+    if not tables:
+        raise ConfigError(f"fold {outer.fold.index} has no test origin: fetch later candles, or lower folds.test_bars")
     return pa.concat_tables(tables)
 
 

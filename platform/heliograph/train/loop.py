@@ -49,7 +49,7 @@ class Worker:
         wrap: makes the module that is trained, e.g. data-parallel; may move the network to a device.
         make_engine: replaces PyTorch's plain step (and ``wrap``) altogether.
         on_epoch: called after each epoch with its number (from 1), its metrics (``train_loss``,
-            ``validation_pinball`` in σ√h, ``validation_skill_pct`` over the volatility-scaled baseline,
+            ``validation_pinball`` as of `evaluate`, ``validation_skill_pct`` over the volatility-scaled baseline,
             ``best_epoch``), and on rank 0 the checkpoint's folder.
     """
 
@@ -69,7 +69,7 @@ def learning_rate(settings: TrainSettings, step: int, steps: int) -> float:
 
     >>> s = TrainSettings(learning_rate=1.0)
     >>> [round(learning_rate(s, i, 100), 3) for i in (0, 9, 54, 99)]
-    [0.1, 1.0, 0.518, 0.02]
+    [0.1, 1.0, 0.51, 0.02]
     """
     warm = max(1, round(_WARM_UP * steps))
     if step < warm:

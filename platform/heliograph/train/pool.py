@@ -145,7 +145,7 @@ def plan_epoch(rows_S: Sequence[IntArray], *, samples: int, seed: int, epoch: in
     """The rows of one epoch, drawn evenly over symbols and then over origins; the same for every worker.
 
     >>> plan_epoch([np.array([1, 2]), np.array([7])], samples=4, seed=1, epoch=0).tolist()
-    [2, 7, 7, 7]
+    [1, 7, 7, 7]
     """
     filled = [rows for rows in rows_S if rows.size]
     generator = np.random.default_rng([seed, epoch])

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from heliograph.core.errors import ConfigError
 from heliograph.model.calibrate import pinball
 from heliograph.model.spec import Forecast, Forecaster
-from heliograph.train.fold import OuterSlice, predict, scored_rows
+from heliograph.train.fold import OuterSlice, joined, predict, scored_rows
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -63,25 +63,20 @@ def score(forecasters: Mapping[str, Forecaster], outer: OuterSlice) -> FoldScore
         ConfigError: no symbol has an origin that can be scored.
         InvariantBroken: the slice was scored before.
     """
-    model = forecasters[MODEL]
-    moments, returns, losses, said = [], [], {name: [] for name in forecasters}, []  # type: ignore[var-annotated]
-    for symbol in outer.open("score"):
-        rows = scored_rows(symbol, outer.fold, model.spec)
-        if not rows.size:
-            continue
-        moments.append(symbol.known_ts_ms[rows])
-        returns.append(symbol.log_return_NH[rows])
-        for name, forecaster in forecasters.items():
-            forecast = predict(forecaster, symbol, rows)
-            losses[name].append(pinball(returns[-1], forecast.quantile_BHQ, model.levels))
-            if name == MODEL:
-                said.append(forecast)
-    if not moments:
+    window_bars = forecasters[MODEL].window_bars
+    chosen = [(symbol, scored_rows(symbol, outer.fold, window_bars)) for symbol in outer.open("score")]
+    chosen = [(symbol, rows) for symbol, rows in chosen if rows.size]
+    if not chosen:
         raise ConfigError(
             f"fold {outer.fold.index} has no test origin with a label: fetch later candles, or lower folds.test_bars"
         )
-    loss = {name: np.concatenate(parts) for name, parts in losses.items()}
-    return _summary(model, outer.fold.index, np.concatenate(moments), np.concatenate(returns), loss, said)
+    known_ts_ms = np.concatenate([symbol.known_ts_ms[rows] for symbol, rows in chosen])
+    y_NH = np.concatenate([symbol.log_return_NH[rows] for symbol, rows in chosen])
+    loss, said = {}, {}
+    for name, forecaster in forecasters.items():
+        said[name] = joined([predict(forecaster, symbol, rows) for symbol, rows in chosen])
+        loss[name] = pinball(y_NH, said[name].quantile_BHQ, forecaster.levels)
+    return _summary(forecasters[MODEL], outer.fold.index, known_ts_ms, y_NH, loss=loss, forecast=said[MODEL])
 
 
 def _summary(
@@ -89,15 +84,14 @@ def _summary(
     fold: int,
     known_ts_ms: IntArray,
     y_NH: FloatArray,
+    *,
     loss: dict[str, FloatArray],
-    said: Sequence[Forecast],
+    forecast: Forecast,
 ) -> FoldScore:
-    quantile_NHQ = np.concatenate([f.quantile_BHQ for f in said])
-    confidence_NH = np.concatenate([f.confidence_BH for f in said])
-    median_NH = quantile_NHQ[..., len(model.levels) // 2]
+    median_NH = forecast.quantile_BHQ[..., len(model.levels) // 2]
     mean = {name: value.mean(axis=0) for name, value in loss.items()}
     rivals = [name for name in loss if name != MODEL]
-    hits = [hits_by_confidence(median_NH[:, h], y_NH[:, h], confidence_NH[:, h]) for h in range(y_NH.shape[1])]
+    hits = [hits_by_confidence(median_NH[:, h], y_NH[:, h], forecast.confidence_BH[:, h]) for h in range(y_NH.shape[1])]
     return FoldScore(
         fold=fold,
         model=model.fingerprint,
@@ -106,7 +100,7 @@ def _summary(
         pinball={name: _row(value) for name, value in mean.items()},
         skill_pct={name: _row(100.0 * (1.0 - mean[MODEL] / mean[name])) for name in rivals},
         dm_t={name: _row(_dm(known_ts_ms, loss[name] - loss[MODEL], model.horizons_bars)) for name in rivals},
-        coverage=coverage(y_NH, quantile_NHQ, model.levels),
+        coverage=coverage(y_NH, forecast.quantile_BHQ, model.levels),
         hit_rate=tuple(h[0] for h in hits),
         hit_by_decile=tuple(h[1] for h in hits),
         stated_by_decile=tuple(h[2] for h in hits),

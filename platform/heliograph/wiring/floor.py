@@ -33,6 +33,18 @@ MERGED_CANDLES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
+class VenueTime:
+    """The time as the venues tell it: a candle's age means nothing by a clock that the venue does not share."""
+
+    sources: Mapping[str, CcxtSource]
+
+    def now_ms(self) -> int:
+        """The newest of the venues' clocks; this machine's until the first one has been read."""
+        told = [ms for source in self.sources.values() if (ms := source.clock.guess_ms()) is not None]
+        return max(told, default=SystemClock().now_ms())
+
+
+@dataclass(frozen=True, slots=True)
 class Floor:
     """One account's trading floor. Close it when done."""
 
@@ -114,7 +126,7 @@ def open_floor(settings: Settings, budgets: Mapping[str, Acquire], *, epoch: int
         broker=broker,
         journal=journal,
         recovery=recovery,
-        guard=Guard(SystemClock(), settings.var / "live" / "KILL", limits.stale_after_bars),
+        guard=Guard(VenueTime(sources), settings.var / "live" / "KILL", limits.stale_after_bars),
         markets=markets,
         timeframe=parse(settings.features.timeframe),
         sources=sources,

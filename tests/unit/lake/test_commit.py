@@ -87,23 +87,21 @@ def test_odd_symbols_are_read_back(lake: LakeSettings) -> None:
 
 def test_death_between_candles_and_coverage_is_healed(lake: LakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader sees the coverage at once, and the next committer writes it down, once."""
-    store, interval = open_store(lake), (0, 10 * HOUR_MS)
-    with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):  # noqa: PT012
-        committer = Committer(lake, store, "one").__enter__()
-        m.setattr(committer, "_project", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
-        try:
-            committer.commit([lakes.written(store, lakes.shard(*interval))])
-        finally:
-            committer.__exit__(None, None, None)
+    store, late = open_store(lake), lakes.shard(10 * HOUR_MS, 20 * HOUR_MS)
+    with Committer(lake, store, "one") as committer:
+        committer.commit([lakes.written(store, lakes.shard(0, 10 * HOUR_MS))])
+        monkeypatch.setattr(committer, "_project", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            committer.commit([lakes.written(store, late)])
     table = delta.open_table(lake, "coverage")
     assert table is not None
-    assert table.version() == 0
-    assert coverage.read(lake).num_rows == 1
-    assert _commit(lake, [lakes.written(store, lakes.shard(*interval), fetched_ts_ms=5)]) == 1
-    table.update_incremental()
     assert table.version() == 1
-    assert coverage.read(lake).num_rows == 1
-    assert _rows(lake) == 10
+    assert coverage.read(lake).num_rows == 2
+    assert _commit(lake, [lakes.written(store, late, fetched_ts_ms=5)]) == 2
+    table.update_incremental()
+    assert table.version() == 2
+    assert coverage.read(lake).num_rows == 2
+    assert _rows(lake) == 20
 
 
 def test_second_committer_is_refused_while_the_first_lives(lake: LakeSettings) -> None:

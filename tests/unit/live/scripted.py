@@ -108,15 +108,17 @@ async def feed(candles, since_ms, kill_file: Path | None, kill_from: int):
 
 
 def trade(
-    journal, broker, candles, *, limits=LIMITS, kill_file: Path, kill_from: int = 10**9
+    journal, broker, candles, *, limits=LIMITS, kill_file: Path, kill_from: int = 10**9, lag_ms: int = 0
 ) -> tuple[Closing, ScriptedDesk]:
-    """Start from the journal and run to the end of the tape."""
+    """Start from the journal and run to the end of the tape; the history that warms the desk up ends ``lag_ms`` early."""
     initial = engine.initial(limits, MARKETS, costs=COSTS)
     recovery = recover(journal.replay(), initial, limits=limits)
     desk = ScriptedDesk(recovery.state, limits)
-    if recovery.since_ms is not None:
-        desk.seed(c for c in candles if c.open_ts_ms < recovery.since_ms)
-    stream = feed(candles, recovery.since_ms, kill_file, kill_from)
+    since_ms = recovery.since_ms
+    if since_ms is not None:
+        since_ms -= lag_ms
+        desk.seed(c for c in candles if c.open_ts_ms < since_ms)
+    stream = feed(candles, since_ms, kill_file, kill_from)
     guard = Guard(StillClock(), kill_file, 2)
     end = asyncio.run(run(stream, desk, broker, journal, recovery=recovery, guard=guard, max_candles=None, on_bar=None))
     return end, desk

@@ -105,8 +105,11 @@ def test_acknowledged_rows_survive_a_kill(tmp_path):
     for kill in range(1, 31):
         child = os.fork()
         if child == 0:
-            SqliteJournal(path, account="a").append(ROWS[0], durable=False)
-            os.kill(os.getpid(), signal.SIGKILL)
+            try:
+                SqliteJournal(path, account="a").append(ROWS[0], durable=False)
+                os.kill(os.getpid(), signal.SIGKILL)
+            finally:
+                os._exit(1)
         assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
         assert len(list(read(path))) == kill
 

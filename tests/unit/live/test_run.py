@@ -130,6 +130,13 @@ def test_cancellation_between_bars_leaves_a_whole_journal(tmp_path):
     assert closing(desk.state, 13).is_balanced
 
 
+def test_broker_is_asked_before_a_new_bar_even_if_the_last_one_never_comes_again(tmp_path):
+    journal = ListJournal([candle(0, 100.0), order(), candle(0, 200.0, ETH)])
+    _, desk, broker, _ = go([candle(1, 101.0)], tmp_path, journal=journal)
+    assert broker.client_ids == (order().client_id,)
+    assert desk.state.ledger.fills == 1
+
+
 def test_first_start_has_nothing_to_recover():
     recovery = recover((), first(), limits=LIMITS)
     assert recovery == Recovery(first(), {}, None, False)

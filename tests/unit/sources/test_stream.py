@@ -94,7 +94,7 @@ async def opens_until(run: _Run, enough: Callable[[list[int]], bool]) -> list[in
     found: list[int] = []
     async with asyncio.timeout(5):
         while not enough(found):
-            found += [c.open_ts_ms // M.ms for c in await run.next()]
+            found += [c.open_ts_ms // M.ms for c in await run.next() or []]
     return found
 
 

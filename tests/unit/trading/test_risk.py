@@ -137,6 +137,15 @@ def test_confidence_that_is_no_probability_is_refused(confidence):
     assert risk.refuse_forecast(forecast(0, 0.01, confidence=confidence), 0, 0, LIMITS) is Code.UNSOUND
 
 
+@pytest.mark.parametrize("confidence", [0.0, 1.0])
+def test_certainty_and_ignorance_are_probabilities(confidence):
+    assert risk.refuse_forecast(forecast(0, 0.01, confidence=confidence), 0, 0, LIMITS) is None
+
+
+def test_equal_quantiles_do_not_cross():
+    assert risk.refuse_forecast(forecast(0, 0.01, sigma=0.0), 0, 0, LIMITS) is None
+
+
 def test_crossing_quantiles_are_refused():
     made = forecast(0, 0.01)
     crossed = replace(made, quantile_HQ=(made.quantile_HQ[0][::-1],))

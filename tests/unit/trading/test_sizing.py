@@ -136,6 +136,12 @@ def test_each_cap_binds_exactly(changes, room, most):
     assert sizing.target_weight(strong, account(room=room), limits) == pytest.approx(most)
 
 
+@pytest.mark.parametrize(("confidence", "drawdown"), [(0.0, 0.0), (1.0, 0.25), (1.0, 0.3)])
+def test_no_confidence_and_no_loss_left_mean_flat(confidence, drawdown):
+    strong = signal(0.03, confidence=confidence)
+    assert sizing.target_weight(strong, account(held=0.5, drawdown=drawdown), WIDE) == 0.0
+
+
 def test_tail_cap_leaves_the_symbols_share_of_the_loss_that_is_left():
     limits = WIDE.model_copy(update={"max_symbol_weight": 0.5, "annual_vol_target": 5.0})
     crash = signal(0.03, sigma=0.3)

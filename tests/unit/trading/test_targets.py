@@ -45,6 +45,14 @@ def test_reduction_that_would_leave_dust_closes_instead():
     assert plan(0.04, "2.5") == Trade("sell", Decimal("2.5"), True)
 
 
+def test_reduction_to_exactly_the_minimum_value_stays():
+    assert plan(0.05, "2.5") == Trade("sell", Decimal("2.0"), True)
+
+
+def test_nothing_to_do_is_no_order_even_without_a_minimum():
+    assert plan(0.0001, of=market(qty_step=Decimal("0.1"), min_notional_quote=Decimal(0))) is None
+
+
 def test_dust_can_be_closed_on_a_swap_and_stays_on_spot():
     assert plan(0.0, "0.3", of=SWAP) == Trade("sell", Decimal("0.3"), True)
     assert plan(0.0, "0.3", of=SPOT) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ def same(a: Path, b: Path) -> bool:
 
 def test_loss_curve_is_the_golden_one(tmp_path):
     curve = []
-    fit(tmp_path, on_epoch=lambda epoch, metrics, path: curve.append(metrics))
+    fit(tmp_path, on_epoch=lambda _epoch, metrics, _path: curve.append(metrics))
     golden = json.loads(GOLDEN.read_text())
     assert len(curve) == len(golden)
     for ours, theirs in zip(curve, golden, strict=True):
@@ -63,7 +64,7 @@ def test_same_seed_gives_the_same_bits_and_another_does_not(tmp_path):
 def test_fit_killed_after_an_epoch_and_resumed_ends_where_it_would_have(tmp_path):
     model = makes.MODEL.model_copy(update={"dropout": 0.2})
     straight = []
-    whole = fit(tmp_path / "whole", model=model, on_epoch=lambda e, metrics, path: straight.append(metrics))
+    whole = fit(tmp_path / "whole", model=model, on_epoch=lambda _epoch, metrics, _path: straight.append(metrics))
     kept = []
 
     def die(epoch, metrics, path):
@@ -74,7 +75,10 @@ def test_fit_killed_after_an_epoch_and_resumed_ends_where_it_would_have(tmp_path
         fit(tmp_path / "cut", model=model, on_epoch=die)
     resumed = []
     cut = fit(
-        tmp_path / "cut", model=model, resume=kept[0], on_epoch=lambda e, metrics, path: resumed.append((e, metrics))
+        tmp_path / "cut",
+        model=model,
+        resume=kept[0],
+        on_epoch=lambda epoch, metrics, _path: resumed.append((epoch, metrics)),
     )
     assert [epoch for epoch, _ in resumed] == [2, 3]
     assert [metrics for _, metrics in resumed] == straight[1:]
@@ -88,7 +92,7 @@ def test_newest_checkpoint_alone_stays(tmp_path):
 
 def test_checkpoint_goes_to_rank_0_alone(tmp_path):
     told = []
-    fit(tmp_path, on_epoch=lambda epoch, metrics, path: told.append((epoch, path and path.name)))
+    fit(tmp_path, on_epoch=lambda epoch, _metrics, path: told.append((epoch, path and path.name)))
     assert told == [(1, "epoch_0001"), (2, "epoch_0002"), (3, "epoch_0003")]
 
 
@@ -96,7 +100,7 @@ def test_training_stops_early_and_keeps_the_best_epoch(tmp_path):
     """On a random walk nothing can be learnt: the untrained network, which is the baseline, is hard to beat."""
     told = []
     settings = makes.TRAIN.model_copy(update={"epochs": 12, "patience_epochs": 2, "learning_rate": 0.05})
-    fit(tmp_path, makes.world("walk"), settings=settings, on_epoch=lambda e, metrics, path: told.append(metrics))
+    fit(tmp_path, makes.world("walk"), settings=settings, on_epoch=lambda _epoch, metrics, _path: told.append(metrics))
     assert len(told) == told[-1]["best_epoch"] + 2
     assert len(told) < 12
 
@@ -168,9 +172,6 @@ def test_settings_that_cannot_work_say_which_value_to_change(tmp_path, change, w
 
 
 def test_loss_that_is_not_finite_halts_with_advice(tmp_path):
-    data = makes.world("volatility")
-    data[0].log_return_NH[:1_000] = np.inf
-    data[0].setup_NH[:1_000] = 1
     settings = makes.TRAIN.model_copy(update={"learning_rate": 1e30, "clip_norm": 1e30})
     with pytest.raises(InvariantBroken, match="learning_rate"):
         fit(tmp_path, makes.world("volatility"), settings=settings)
@@ -180,7 +181,7 @@ def test_learning_rate_rises_and_falls():
     rates = [loop.learning_rate(makes.TRAIN, step, 50) for step in range(50)]
     assert max(rates) == rates[4] == makes.TRAIN.learning_rate
     assert rates[-1] == pytest.approx(0.02 * makes.TRAIN.learning_rate)
-    assert all(a >= b for a, b in zip(rates[4:], rates[5:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[4:]))
 
 
 def test_engine_decays_matrices_and_spares_biases():
