@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from threading import Event
 
 import pytest
 from hypothesis import given, settings
@@ -58,44 +59,48 @@ from heliograph.lake.commit import Committer
 from heliograph.lake.store import open_store
 from heliograph.testing import lakes
 
-settings = LakeSettings(uri=sys.argv[1], lease_s=0.3)
+uri, first, last, attempt = sys.argv[1], *map(int, sys.argv[2:])
+settings = LakeSettings(uri=uri, lease_s=0.2)
 store = open_store(settings)
-print("ready", flush=True)
+shards = [lakes.shard(i * 36_000_000, (i + 1) * 36_000_000) for i in range(first, last)]
+rows = [lakes.written(store, s, fetched_ts_ms=attempt) for s in shards]
 with Committer(settings, store, "writer") as committer:
-    for batch in range(int(sys.argv[2])):
-        first = batch * 3
-        shards = [lakes.shard(i * 36_000_000, (i + 1) * 36_000_000) for i in range(first, first + 3)]
-        committer.commit([lakes.written(store, s, fetched_ts_ms=int(sys.argv[3])) for s in shards])
-        print(first + 3, flush=True)
+    print(first, flush=True)
+    for i, row in enumerate(rows):
+        committer.commit([row])
+        print(first + i + 1, flush=True)
 """
 
 
 @pytest.mark.e2e
 def test_committer_killed_again_and_again_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    """Twelve kills at moments that the seed chooses, all along the commits; every shard that was told done is there."""
-    batches, rng = 6, random.Random(7)
-    lake = LakeSettings(uri=str(tmp_path / "lake"), lease_s=0.3)
+    """Ten kills, each at a moment among the commits that the seed chooses; every writer does its forerunner's last
+    shards again, from another fetch."""
+    kills, shards, rng = 10, 40, random.Random(7)
+    lake = LakeSettings(uri=str(tmp_path / "lake"), lease_s=0.2)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    told, kills = 0, 0
-    for attempt in range(40):
-        arguments = [sys.executable, "-c", WRITER, lake.uri, str(batches), str(attempt)]
-        with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment) as writer:
+    killed_at: list[int] = []
+    told = 0
+    for attempt in range(kills + 1):
+        last = min(told + 8, shards) if attempt < kills else shards
+        arguments = [str(max(0, told - 3)), str(last), str(attempt)]
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, lake.uri, *arguments], stdout=subprocess.PIPE, env=environment
+        ) as writer:
             assert writer.stdout is not None
-            assert writer.stdout.readline() == "ready\n"
-            if kills < 12:
-                try:
-                    writer.wait(rng.uniform(0.0, 0.5))
-                except subprocess.TimeoutExpired:
-                    writer.send_signal(signal.SIGKILL)
-                    kills += 1
-            told = max([told, *(int(line) for line in writer.stdout.read().split())])
-            writer.wait(60)
-        if kills == 12 and writer.returncode == 0:
-            break
-    assert (writer.returncode, told) == (0, batches * 3)
+            told = max(told, int(writer.stdout.readline()))
+            if attempt < kills:
+                for _ in range(rng.randint(0, 3)):
+                    told = max(told, int(writer.stdout.readline()))
+                Event().wait(rng.uniform(0.0, 0.05))
+                writer.send_signal(signal.SIGKILL)
+            told = max(told, *(int(line) for line in writer.stdout.read().split()), 0)
+            killed_at.append(told)
+    assert writer.returncode == 0
+    assert len(set(killed_at)) >= kills / 2, "the kills must fall among the commits"
     candles = read.candles(lake, "fake", "BTC/USDT", "1h")
-    assert len(candles) == read.scan(lake, venue="fake", timeframe="1h").collect().height == batches * 30
+    assert len(candles) == read.scan(lake, venue="fake", timeframe="1h").collect().height == shards * 10
     table = coverage.read(lake)
-    assert table.num_rows == batches * 3
-    assert coverage.index(table) == {KEY: [(0, batches * 30 * HOUR.ms)]}
+    assert table.num_rows == shards
+    assert coverage.index(table) == {KEY: [(0, shards * 10 * HOUR.ms)]}
     assert audit.verify(lake) == []

@@ -64,7 +64,7 @@ def _subset(part: Candles, whole: Candles) -> bool:
     return all(np.array_equal(getattr(part, n), getattr(same, n)) for n in ("open_ts_ms", *PRICES, "volume"))
 
 
-@settings(max_examples=15)
+@settings(max_examples=12)
 @given(
     sent=candles(HOUR, bars=BARS),
     seeks_first=st.booleans(),

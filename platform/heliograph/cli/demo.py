@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
 
 from heliograph.cli import watch
 from heliograph.cli.summary import Summary
@@ -33,27 +33,40 @@ ROOT = Path(__file__).resolve().parents[3]
 RECORDED = ROOT.parent / "shared" / "data"
 PATIENCE = 40.0  # the sandbox's rate limits over the real venues', so that the demo takes minutes
 BUDGET_SHARE = 0.9
-LIVE_BARS = 96
-PACE_S = 0.25
 SUBSCRIBE_S = 180.0
+IDLE_S = 240.0
 
 
-def run(
-    *, tape: Path | None, market: Literal["sandbox", "live"], config: Path | None, overrides: Sequence[str]
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Play:
+    """What the sandbox plays.
+
+    Attributes:
+        tape: a folder of candle Parquet; None takes the recorded candles, or a generated market.
+        live_bars: bars kept back for live trading.
+        pace_s: real seconds that a live bar takes.
+    """
+
+    tape: Path | None
+    live_bars: int
+    pace_s: float
+
+
+def run(play: Play | None, *, config: Path | None, overrides: Sequence[str]) -> None:
     """Run every stage; the summary is written whatever happens.
+
+    Args:
+        play: the sandbox's part; None trades on the venues' real public endpoints.
 
     Raises:
         HeliographError: a stage failed.
     """
-    settings = load(config or ROOT / "configs" / ("demo.yaml" if market == "sandbox" else "demo-live.yaml"), overrides)
+    settings = load(config or ROOT / "configs" / ("demo.yaml" if play else "demo-live.yaml"), overrides)
     summary = Summary()
     memory = PeakMemory()
     try:
         with memory, ExitStack() as held:
-            _story(
-                settings, summary, held, tape=tape if market == "sandbox" else None, is_sandboxed=market == "sandbox"
-            )
+            _story(settings, summary, held, play)
     finally:
         summary.figures["peak_rss_mb"] = round(memory.peak_mb)
         path = summary.write(settings.var / "summary.json")
@@ -73,13 +86,18 @@ def run_sandbox(*, tape: Path | None, folder: Path) -> None:
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
 
 
-def _story(settings: Settings, summary: Summary, held: ExitStack, *, tape: Path | None, is_sandboxed: bool) -> None:
+def _story(settings: Settings, summary: Summary, held: ExitStack, play: Play | None) -> None:
     world: Sandbox | None = None
-    if is_sandboxed:
+    if play is not None:
         with summary.stage("sandbox", "three venues on loopback, spoken to by unmodified ccxt"):
-            world = held.enter_context(
-                Sandbox.start(_tape(tape), folder=settings.var / "sandbox", live_bars=LIVE_BARS, weight_scale=PATIENCE)
+            start = Sandbox.start(
+                _tape(play.tape),
+                folder=settings.var / "sandbox",
+                live_bars=play.live_bars,
+                live_timeframe=settings.features.timeframe,
+                weight_scale=PATIENCE,
             )
+            world = held.enter_context(start)
             settings = reached(settings, world, world.offers())
             CONSOLE.print(f"   {settings.data_origin}")
     summary.figures["tape"] = settings.data_origin
@@ -89,7 +107,8 @@ def _story(settings: Settings, summary: Summary, held: ExitStack, *, tape: Path 
     _features(settings, summary)
     _train(settings, summary)
     _backtest(settings, summary)
-    _trade(settings, summary, held, world)
+    _serve(settings, summary, held)
+    _trade(settings, summary, world, play)
 
 
 def reached(settings: Settings, world: Sandbox, offers: Sequence[Offer]) -> Settings:
@@ -187,43 +206,47 @@ def _backtest(settings: Settings, summary: Summary) -> None:
     )
 
 
-def _trade(settings: Settings, summary: Summary, held: ExitStack, world: Sandbox | None) -> None:
+def _serve(settings: Settings, summary: Summary, held: ExitStack) -> None:
     with summary.stage("serve", "forecasts and signals over REST and WebSocket, on Ray Serve"):
         held.enter_context(serving(settings))
-        key = api_key(settings.serve, settings.var)
-        answers = asyncio.run(watch.ask(settings.serve, key))
+        answers = asyncio.run(watch.ask(settings.serve, api_key(settings.serve, settings.var)))
         CONSOLE.print(
             f"   {len(answers.signals)} markets at http://{settings.serve.host}:{settings.serve.port}/v1/signals"
         )
+
+
+def _trade(settings: Settings, summary: Summary, world: Sandbox | None, play: Play | None) -> None:
     with summary.stage("trade", "the execution actor on live candles, on paper"), bar("trade") as shown:
         _set_aside(settings.var / "live")
-        if world is not None:
-            wanted = LIVE_BARS * len(live_markets(settings))
+        if play is not None:
+            # the tape's last bar is never proved closed: no bar comes after it
+            wanted = (play.live_bars - 1) * len(live_markets(settings))
             settings = settings.model_copy(update={"live": settings.live.model_copy(update={"max_candles": wanted})})
+        key = api_key(settings.serve, settings.var)
         with watch.Listener(settings.serve, key) as listener, ThreadPoolExecutor(1) as helper:
-            playing = helper.submit(_play, settings, world) if world is not None else None
-            closing = executor.run(settings, shown, publishes=True)
+            playing = helper.submit(_play, settings, world, play) if world is not None and play is not None else None
+            closing = executor.run(settings, shown, publishes=True, idle_s=IDLE_S)
             if playing is not None:
                 playing.result()
-            summary.figures["stream_messages"] = listener.messages
         summary.figures |= {
             "orders": closing.orders,
             "fills": closing.fills,
             "live_candles": closing.candles,
+            "stream_messages": listener.messages,
             "ledger_balanced": closing.is_balanced,
             "equity_quote": str(closing.equity_quote),
         }
-        _tell_ledger(closing)
         if not closing.is_balanced:
             raise InvariantBroken("the paper ledger does not balance; keep the journal and report it")
+    _tell_ledger(closing)
 
 
-def _play(settings: Settings, world: Sandbox) -> None:
+def _play(settings: Settings, world: Sandbox, play: Play) -> None:
     """Let the sandbox's hours pass once the executor listens."""
     markets = sorted(live_markets(settings))
     subscribers = {venue: len(list(group)) for venue, group in groupby(markets, key=lambda key: key[0])}
     world.wait_for_subscribers(subscribers, timeout_s=SUBSCRIBE_S)
-    world.play(LIVE_BARS, settings.features.timeframe, PACE_S)
+    world.play(play.live_bars, settings.features.timeframe, play.pace_s)
 
 
 def _set_aside(folder: Path) -> None:

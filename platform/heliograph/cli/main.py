@@ -69,13 +69,16 @@ def demo(
     market: Annotated[
         Literal["sandbox", "live"], typer.Option(help="sandbox, or the venues' real public endpoints")
     ] = "sandbox",
+    live_bars: Annotated[int, typer.Option(min=2, help="bars that the sandbox keeps back for live trading")] = 96,
+    pace_s: Annotated[float, typer.Option(min=0.0, help="real seconds that a live bar of the sandbox takes")] = 0.25,
     config: Config = None,
     overrides: Override = None,
 ) -> None:
     """Run everything once: sandbox, fetch, features, train, backtest, serve, trade on paper."""
     from heliograph.cli import demo as story
 
-    story.run(tape=tape, market=market, config=config, overrides=tuple(overrides or ()))
+    play = story.Play(tape, live_bars, pace_s) if market == "sandbox" else None
+    story.run(play, config=config, overrides=tuple(overrides or ()))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 import time
@@ -19,7 +20,7 @@ from ray.serve.handle import DeploymentHandle
 from heliograph.cluster.fetch import budget
 from heliograph.cluster.serving import APP
 from heliograph.config.settings import Settings
-from heliograph.core.errors import Permanent, Retryable
+from heliograph.core.errors import Permanent, Retryable, VenueTimeout
 from heliograph.core.events import CandleClosed, ForecastMade
 from heliograph.lake.lease import Lease
 from heliograph.lake.store import open_store
@@ -31,6 +32,7 @@ from heliograph.wiring.floor import Floor, live_markets, open_floor
 
 MOST_RESTARTS = 20
 POLL_S = 0.5
+GRACE_S = 60.0  # for an answer about the news, which waits while the actor starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +126,28 @@ def start(settings: Settings) -> ActorHandle:
     return ray.remote(Executor).options(num_cpus=0.5, max_concurrency=8, **fate).remote(settings)
 
 
-def run(settings: Settings, shown: Bar, *, publishes: bool = False, actor: ActorHandle | None = None) -> driver.Closing:
+def run(
+    settings: Settings,
+    shown: Bar,
+    *,
+    publishes: bool = False,
+    actor: ActorHandle | None = None,
+    idle_s: float = math.inf,
+) -> driver.Closing:
     """Trade until the settings say stop; when the actor dies, its successor goes on from the journal.
 
+    Args:
+        idle_s: give up after so many seconds without a candle.
+
     Raises:
+        VenueTimeout: no candle came for ``idle_s``.
         HeliographError: trading ended in an error, or the actor died too often.
     """
     actor = actor or start(settings)
     for _ in range(MOST_RESTARTS):
         closing = actor.trade.remote(publishes=publishes)
         try:
-            while not ray.wait([closing], timeout=POLL_S)[0]:
-                _show(actor, settings, shown)
+            _watch(actor, closing, settings, shown, idle_s)
             result: driver.Closing = ray.get(closing)
             return result
         except (ActorUnavailableError, ActorDiedError):
@@ -143,7 +155,16 @@ def run(settings: Settings, shown: Bar, *, publishes: bool = False, actor: Actor
     raise Permanent(f"the execution actor died {MOST_RESTARTS} times; see the newest log in Ray's session folder")
 
 
-def _show(actor: ActorHandle, settings: Settings, shown: Bar) -> None:
-    news: News = ray.get(actor.news.remote(), timeout=30)
-    share = news.candles / settings.live.max_candles if settings.live.max_candles else 0.0
-    shown.reach(min(share, 1.0), f"{news.orders} orders, {news.fills} fills, equity {news.equity_quote:,.0f}")
+def _watch(actor: ActorHandle, closing: ray.ObjectRef, settings: Settings, shown: Bar, idle_s: float) -> None:
+    candles, since_s = -1, time.monotonic()
+    while not ray.wait([closing], timeout=POLL_S)[0]:
+        news: News = ray.get(actor.news.remote(), timeout=GRACE_S)
+        if news.candles != candles:
+            candles, since_s = news.candles, time.monotonic()
+        if time.monotonic() - since_s > idle_s:
+            ray.kill(actor)
+            raise VenueTimeout(
+                f"no candle for {idle_s:.0f} s after {candles}; see the venues and the newest log of the actor"
+            )
+        share = candles / settings.live.max_candles if settings.live.max_candles else 0.0
+        shown.reach(min(share, 1.0), f"{news.orders} orders, {news.fills} fills, equity {news.equity_quote:,.0f}")

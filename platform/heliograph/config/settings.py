@@ -156,7 +156,7 @@ class ModelSettings(Section):
     lstm_layers: int = Field(1, ge=1, le=8)
     attention_layers: int = Field(1, ge=1, le=64)
     attention_heads: int = Field(4, ge=1)
-    dropout: Fraction = 0.1
+    dropout: Fraction = 0.3
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
@@ -179,19 +179,21 @@ class TrainSettings(Section):
     workers: int = Field(1, ge=1, le=1_024, description="data-parallel workers of one fold")
     use_gpu: bool = Field(False, description="one GPU each worker")
     folds_at_once: int = Field(2, ge=1, le=1_024)
-    epochs: int = Field(3, ge=1, le=10_000)
-    samples_per_epoch: int = Field(16_384, ge=64)
+    epochs: int = Field(8, ge=1, le=10_000)
+    samples_per_epoch: int = Field(8_192, ge=64)
     batch_size: int = Field(512, ge=8)
-    learning_rate: Positive = 2e-3
+    learning_rate: Positive = 1e-3
     weight_decay: float = Field(0.05, ge=0)
     clip_norm: Positive = 1.0
-    patience_epochs: int = Field(2, ge=1)
+    patience_epochs: int = Field(3, ge=1)
     seed: int = 1
 
     @model_validator(mode="after")
-    def _alone(self) -> Self:
+    def _shared(self) -> Self:
         if self.strategy == "single" and self.workers > 1:
             raise ValueError(f"strategy single has one worker, not {self.workers}; choose ddp or deepspeed")
+        if self.batch_size % self.workers:
+            raise ValueError(f"batch_size {self.batch_size} must be a multiple of workers {self.workers}")
         return self
 
 

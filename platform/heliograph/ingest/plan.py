@@ -77,7 +77,7 @@ def plan(
     """
     require_matches({c.rules.venue: (c.rules, c.markets) for c in catalogues}, selections)
     covered = known.index(coverage)
-    ends = {status: known.index(coverage, (status,)) for status in ("not_listed", "delisted")}
+    ends = {status: known.index(coverage, (status,)) for status in ("not_listed", "delisted", "have")}
     shards: list[tuple[object, ...]] = []
     reasons: list[tuple[object, ...]] = []
     for catalogue, market, timeframe, selection in _series(catalogues, selections):
@@ -139,8 +139,9 @@ def _reach(
     if not_listed := ends["not_listed"].get(key):
         first = max(first, not_listed[-1][1])
     last = _END_OF_TIME_MS
-    if not market.is_active and (delisted := ends["delisted"].get(key)):
-        last = delisted[0][0]
+    delisted, have = ends["delisted"].get(key), ends["have"].get(key)
+    if not market.is_active and delisted and not (have and have[-1][1] > delisted[-1][0]):
+        last = delisted[-1][0]
     if history is not None:
         first = _END_OF_TIME_MS if history.first_ms is None else max(first, history.first_ms)
         last = min(last, _END_OF_TIME_MS if history.end_ms is None else history.end_ms)

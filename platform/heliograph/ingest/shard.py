@@ -38,9 +38,9 @@ async def fetch_shard(
         attempts: tries of one page before the shard is given up.
 
     Returns:
-        MANIFEST rows of the row's interval, none overlapping: what came (``have``, or ``no_trades`` / ``delisted``
-        where the venue has no candle), then what failed (``fetch_failed``, with the reason). Absent bars among a
-        venue's newest are in no row, so that the next run asks again.
+        MANIFEST rows of the row's interval, none overlapping: what came (``have``, or ``no_trades`` where the venue has
+        no candle), then what failed (``fetch_failed`` with the reason; ``delisted`` where a dead market's symbol is
+        gone). Absent bars among a venue's newest are in no row, so that the next run asks again.
     """
     timeframe = timeframes.parse(row["timeframe"])
     patience = Patience(attempts, _generator(row), sleep)
@@ -56,7 +56,7 @@ async def fetch_shard(
         except SchemaMismatch as e:
             return [manifest(row, "fetch_failed", requests=done.requests, detail=_told(e))]
     elif came["start_ms"] < came["end_ms"]:
-        rows.append(manifest(came, "no_trades" if market.is_active else "delisted", requests=done.requests))
+        rows.append(manifest(came, "no_trades", requests=done.requests))
     if done.failure is not None:
         status = "delisted" if isinstance(done.failure, SymbolGone) and not market.is_active else "fetch_failed"
         rows.append(manifest(failed, status, requests=0 if rows else done.requests, detail=_told(done.failure)))

@@ -8,7 +8,7 @@ from typing import Self
 
 import psutil
 
-INTERVAL_S = 1.0
+INTERVAL_S = 3.0  # a look costs milliseconds a process
 
 
 class PeakMemory:

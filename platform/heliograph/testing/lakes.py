@@ -25,7 +25,7 @@ def shard(
 def candles(start_ms: int, end_ms: int, timeframe: str = "1h", *, seed: int = 1) -> Candles:
     """A candle for every bar of the interval; the same bar is the same candle whatever the interval."""
     opens = parse(timeframe).opens(start_ms, end_ms)
-    step = opens // parse(timeframe).ms
+    step = (opens // parse(timeframe).ms).astype(np.float64)
     close = np.round(20_000 + 500 * np.sin(step / 17 + seed) + step % 7, 2)
     spread = np.round(5 + step % 11, 2)
     return Candles(opens, close, np.round(close + spread, 2), np.round(close - spread, 2), close, (step % 90 + 1) / 8)

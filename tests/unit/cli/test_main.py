@@ -19,7 +19,19 @@ JOBS = sorted((ROOT / "jobs").glob("*.py"))
 def test_help_lists_every_command(capsys):
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    for command in ["demo", "fetch", "features", "train", "sweep", "backtest", "serve", "trade", "doctor", "verify", "sandbox"]:
+    for command in [
+        "demo",
+        "fetch",
+        "features",
+        "train",
+        "sweep",
+        "backtest",
+        "serve",
+        "trade",
+        "doctor",
+        "verify",
+        "sandbox",
+    ]:
         assert command in shown
 
 

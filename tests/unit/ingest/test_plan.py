@@ -104,6 +104,12 @@ def test_delisted_stays_delisted_without_asking() -> None:
     assert (_hours(made.shards), _reasons(made)) == ([], [("delisted", 90, 100)])
 
 
+def test_delisted_before_candles_that_we_have_ends_nothing() -> None:
+    dead = fakes.market("A/B", is_active=False)
+    made = _plan(dead, coverage=_covered((0, 20, "delisted"), (20, 50, "have")))
+    assert _hours(made.shards) == [(50, 80), (80, 100)]
+
+
 def test_unreachable_history_is_a_failure_and_not_a_guess() -> None:
     made = _plan(history={("A/B", "1h"): History(None, failure="VenueTimeout: x")})
     assert (_hours(made.shards), _reasons(made)) == ([], [("fetch_failed", 0, 100)])
