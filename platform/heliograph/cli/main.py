@@ -168,7 +168,13 @@ def trade(config: Config = None, overrides: Override = None) -> None:
 
 
 @app.command()
-def verify(config: Config = None, overrides: Override = None) -> None:
+def verify(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="fetch the broken parts' candles again and swap the parts")
+    ] = False,
+    config: Config = None,
+    overrides: Override = None,
+) -> None:
     """Check every part of the lake against its checksum; names each that is not what was written."""
     settings = _settings(config, overrides)
     from heliograph.lake import audit
@@ -176,9 +182,23 @@ def verify(config: Config = None, overrides: Override = None) -> None:
     broken = audit.verify(settings.lake)
     for part in broken:
         CONSOLE.print(str(part))
-    if broken:
-        raise HeliographError(f"{len(broken)} parts are broken: take each out of the lake and fetch again")
-    CONSOLE.print("every part is what was written")
+    if not broken:
+        CONSOLE.print("every part is what was written")
+        return
+    if not repair:
+        raise HeliographError(f"{len(broken)} broken: run `helio verify --repair` to fetch their candles again")
+    from heliograph.cluster import fetch as stage
+    from heliograph.cluster.session import session
+
+    with session(), bar("repair") as shown:
+        stuck = stage.repair(settings, broken, shown)
+    for told in stuck:
+        CONSOLE.print(told)
+    if stuck:
+        raise HeliographError(
+            f"{len(stuck)} of {len(broken)} broken parts could not be mended; the reasons stand above"
+        )
+    CONSOLE.print(f"{len(broken)} mended")
 
 
 @app.command()

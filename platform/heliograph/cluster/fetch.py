@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from ray.data import ActorPoolStrategy
 
 from heliograph.cluster.governor import LeasedBudget
 from heliograph.config.settings import FetchSettings, LakeSettings, Settings
+from heliograph.core.errors import Retryable, SymbolGone
 from heliograph.core.market import Market
 from heliograph.core.schema import MANIFEST
 from heliograph.ingest import plan as planning
@@ -22,6 +24,7 @@ from heliograph.ingest.select import venues
 from heliograph.ingest.shard import fetch_shard
 from heliograph.ingest.survey import survey
 from heliograph.lake import coverage
+from heliograph.lake.audit import BadPart
 from heliograph.lake.commit import Committer
 from heliograph.lake.store import open_store
 from heliograph.sources.catalog import rules
@@ -92,8 +95,7 @@ def run(settings: Settings, shown: Bar) -> FetchReport:
         ConfigError: a selection names a venue, symbol or timeframe that is not there.
         Retryable: a venue gives neither markets nor time, or another run is committing to this lake.
     """
-    holder = f"{socket.gethostname()}:{os.getpid()}"
-    with Committer(settings.lake, open_store(settings.lake), holder) as committer:
+    with _committer(settings.lake) as committer:
         known = coverage.read(settings.lake)
         found = asyncio.run(_survey(settings, known))
         for c in found:
@@ -101,29 +103,78 @@ def run(settings: Settings, shown: Bar) -> FetchReport:
         todo = planning.plan(found, known, settings.fetch.selections, pages_per_shard=settings.fetch.pages_per_shard)
         version = committer.commit([], todo.reasons.to_pylist())
         pages = sum(todo.shards.column("pages").to_pylist())
-        waiting: list[dict[str, Any]] = []
         done: list[dict[str, Any]] = []
         if todo.shards.num_rows:
-            for manifests in _spread(settings, todo.shards, {(m.venue, m.symbol): m for c in found for m in c.markets}):
+            markets = {(m.venue, m.symbol): m for c in found for m in c.markets}
+            waiting: list[dict[str, Any]] = []
+            for manifests in _arrivals(_spread(settings, todo.shards, markets), committer, settings.lake.lease_s / 3):
                 waiting += manifests
                 done += manifests
-                shown.reach(
-                    min(1.0, sum(m["requests"] for m in done) / pages), f"{sum(m['candles'] for m in done):,} candles"
-                )
+                note = f"{sum(m['candles'] for m in done):,} candles"
+                shown.reach(min(1.0, sum(m["requests"] for m in done) / pages), note)
                 if len(waiting) >= settings.lake.parts_per_commit:
                     version = committer.commit(waiting)
                     waiting = []
-        version = committer.commit(waiting) if waiting else version
+            version = committer.commit(waiting)
+    failed = [row for row in (*todo.reasons.to_pylist(), *done) if row["status"] == "fetch_failed"]
     return FetchReport(
         shards=todo.shards.num_rows,
         candles=sum(m["candles"] for m in done),
         requests=sum(m["requests"] for m in done),
         requests_minimum=pages,
-        failed=tuple(
-            f"{m['venue']} {m['symbol']} {m['timeframe']}: {m['detail']}" for m in done if m["status"] == "fetch_failed"
-        ),
+        failed=tuple(f"{row['venue']} {row['symbol']} {row['timeframe']}: {row['detail']}" for row in failed),
         version=version,
     )
+
+
+def repair(settings: Settings, bad: Sequence[BadPart], shown: Bar) -> tuple[str, ...]:
+    """Fetch the candles of broken parts again and swap the parts.
+
+    Returns:
+        Those that could not be mended, each with the reason; they stay as they are.
+    """
+    stuck = []
+    with _committer(settings.lake) as committer:
+        for count, part in enumerate(bad, start=1):
+            try:
+                rows = asyncio.run(_again(settings, part))
+                if sum(row["candles"] for row in rows) < part.part["candles"]:
+                    raise SymbolGone("the venue no longer gives all of its candles; put the file back from a backup")
+                committer.replace(part.part, rows)
+            except (Retryable, SymbolGone) as e:
+                stuck.append(f"{part}: {e}")
+            shown.reach(count / len(bad), part.symbol)
+    return tuple(stuck)
+
+
+async def _again(settings: Settings, part: BadPart) -> list[dict[str, Any]]:
+    market = catalogue.read(settings.lake, part.venue)[part.venue, part.symbol]
+    names = ("venue", "timeframe", "symbol", "start_ms", "end_ms")
+    row = {**{name: getattr(part, name) for name in names}, "pages": 1}
+    origin = CcxtSource(part.venue, settings.fetch.venues[part.venue], budget(part.venue, settings.fetch))
+    try:
+        attempts = settings.fetch.attempts
+        return await fetch_shard(origin, open_store(settings.lake), row, market=market, attempts=attempts)
+    finally:
+        await origin.close()
+
+
+def _committer(lake: LakeSettings) -> Committer:
+    return Committer(lake, open_store(lake), f"{socket.gethostname()}:{os.getpid()}")
+
+
+def _arrivals(
+    came: Iterator[list[dict[str, Any]]], committer: Committer, renew_s: float
+) -> Iterator[list[dict[str, Any]]]:
+    """Manifests as they come; while none comes, the committer keeps its lease."""
+    with ThreadPoolExecutor(1) as reader:
+        while True:
+            coming = reader.submit(next, came, None)
+            while not wait({coming}, timeout=renew_s).done:
+                committer.renew()
+            if (manifests := coming.result()) is None:
+                return
+            yield manifests
 
 
 async def _survey(settings: Settings, known: pa.Table) -> list[planning.Catalogue]:
@@ -139,7 +190,7 @@ async def _survey(settings: Settings, known: pa.Table) -> list[planning.Catalogu
         await asyncio.gather(*(s.close() for s in sources))
 
 
-def _spread(settings: Settings, shards: pa.Table, markets: Mapping[Key, Market]) -> Any:
+def _spread(settings: Settings, shards: pa.Table, markets: Mapping[Key, Market]) -> Iterator[list[dict[str, Any]]]:
     """Manifests as they come; a block mixes the venues, so that a slow one never has an actor to itself."""
     per_block = settings.fetch.shards_per_block
     count = -(-shards.num_rows // per_block)

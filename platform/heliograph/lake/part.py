@@ -20,7 +20,7 @@ from heliograph.lake.ticks import from_rows, to_rows
 
 FILE_SCHEMA = pa.schema([f for f in CANDLES if f.name not in PARTITION_COLUMNS])
 PRICES = ("open", "high", "low", "close")
-REMEDY = "`helio verify` lists every bad part and its interval, to be fetched again"
+REMEDY = "run `helio verify --repair` to fetch its candles again"
 
 
 def encode(candles: Candles, provenance: Mapping[str, Any]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version as installed
 
 import pyarrow as pa
@@ -61,7 +61,7 @@ def run(settings: Settings, shown: Bar) -> EvaluationReport:
     result = replay.run(
         _told(bars, sum(t.num_rows for t in tables), shown),
         timeframe=parse(name),
-        markets={key: known[key] for key in keys},
+        markets={key: replace(known[key], is_active=True) for key in keys},  # that one closed since is hindsight
         limits=settings.risk,
         costs=settings.costs,
     )
