@@ -24,11 +24,12 @@ from heliograph.core.errors import Permanent, Retryable, VenueTimeout
 from heliograph.core.events import CandleClosed, ForecastMade
 from heliograph.lake.lease import Lease
 from heliograph.lake.store import open_store
+from heliograph.live import journal
 from heliograph.live import run as driver
 from heliograph.telemetry.clock import SystemClock
 from heliograph.telemetry.progress import Bar
 from heliograph.trading import engine
-from heliograph.wiring.floor import Floor, live_markets, open_floor
+from heliograph.wiring.floor import Floor, journal_path, live_markets, open_floor
 
 MOST_RESTARTS = 20
 POLL_S = 0.5
@@ -37,8 +38,14 @@ GRACE_S = 60.0  # for an answer about the news, which waits while the actor star
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """How far the executor is."""
+    """How far the executor is.
 
+    Attributes:
+        pid: its process; another one after a crash.
+        candles: traded on by this process.
+    """
+
+    pid: int
     candles: int
     orders: int
     fills: int
@@ -50,17 +57,22 @@ class Executor:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._news = News(0, 0, 0, settings.risk.initial_cash_quote)
+        self._news = News(os.getpid(), 0, 0, 0, settings.risk.initial_cash_quote)
         self._service: DeploymentHandle | None = None
 
     async def news(self) -> News:
         """How far it is; answers while it trades."""
         return self._news
 
-    async def trade(self, *, publishes: bool) -> driver.Closing:
+    async def journalled(self) -> int:
+        """How many candles the account's journal holds."""
+        return candles_in(self._settings)
+
+    async def trade(self, *, stop_at: int | None, publishes: bool) -> driver.Closing:
         """Take the lease, recover from the journal, and trade.
 
         Args:
+            stop_at: stop once the journal holds so many candles, however many processes it took; None: trade on.
             publishes: send every forecast to the signal service, off the order path.
 
         Raises:
@@ -73,12 +85,15 @@ class Executor:
         budgets = {v: budget(v, self._settings.fetch) for v in {m.venue for m in markets.values()}}
         floor = open_floor(self._settings, budgets, epoch=lease.epoch)
         try:
-            return await _fenced(self._trade(floor), lease, self._settings.lake.lease_s)
+            return await _fenced(self._trade(floor, stop_at), lease, self._settings.lake.lease_s)
         finally:
             await floor.close()
             await asyncio.to_thread(lease.release)
 
-    async def _trade(self, floor: Floor) -> driver.Closing:
+    async def _trade(self, floor: Floor, stop_at: int | None) -> driver.Closing:
+        left = None if stop_at is None else stop_at - candles_in(self._settings)
+        if left is not None and left <= 0:
+            return driver.closing(floor.desk.state, 0)
         return await driver.run(
             floor.candles(),
             floor.desk,
@@ -86,15 +101,23 @@ class Executor:
             floor.journal,
             recovery=floor.recovery,
             guard=floor.guard,
-            max_candles=self._settings.live.max_candles,
+            max_candles=left,
             on_bar=self._tell,
         )
 
     def _tell(self, _: CandleClosed, forecast: ForecastMade | None, state: engine.State) -> None:
         ledger = state.ledger
-        self._news = News(self._news.candles + 1, len(state.book.orders), ledger.fills, float(state.equity_quote))
+        self._news = News(
+            os.getpid(), self._news.candles + 1, len(state.book.orders), ledger.fills, float(state.equity_quote)
+        )
         if forecast is not None and self._service is not None:
             self._service.publish.remote(forecast)
+
+
+def candles_in(settings: Settings) -> int:
+    """How many candles the account's journal holds."""
+    path = journal_path(settings)
+    return sum(isinstance(entry, CandleClosed) for entry in journal.read(path)) if path.exists() else 0
 
 
 async def _fenced(trading: Coroutine[Any, Any, driver.Closing], lease: Lease, lease_s: float) -> driver.Closing:
@@ -144,8 +167,10 @@ def run(
         HeliographError: trading ended in an error, or the actor died too often.
     """
     actor = actor or start(settings)
+    most = settings.live.max_candles
+    stop_at = None if most is None else most + int(ray.get(actor.journalled.remote(), timeout=GRACE_S))
     for _ in range(MOST_RESTARTS):
-        closing = actor.trade.remote(publishes=publishes)
+        closing = actor.trade.remote(stop_at=stop_at, publishes=publishes)
         try:
             _watch(actor, closing, settings, shown, idle_s)
             result: driver.Closing = ray.get(closing)
@@ -158,7 +183,10 @@ def run(
 def _watch(actor: ActorHandle, closing: ray.ObjectRef, settings: Settings, shown: Bar, idle_s: float) -> None:
     candles, since_s = -1, time.monotonic()
     while not ray.wait([closing], timeout=POLL_S)[0]:
-        news: News = ray.get(actor.news.remote(), timeout=GRACE_S)
+        try:
+            news: News = ray.get(actor.news.remote(), timeout=GRACE_S)
+        except (ActorUnavailableError, ActorDiedError):
+            return  # it is being restarted; the call that it was trading in tells so too
         if news.candles != candles:
             candles, since_s = news.candles, time.monotonic()
         if time.monotonic() - since_s > idle_s:

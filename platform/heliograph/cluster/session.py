@@ -66,5 +66,9 @@ def _private(folder: str) -> dict[str, Any]:
         "object_store_memory": OBJECT_STORE_BYTES,
         "runtime_env": {"env_vars": {"PYTHONPATH": str(PACKAGE.parent), "OMP_NUM_THREADS": "1"}},
         "logging_level": "ERROR",
+        "_system_config": {
+            "idle_worker_killing_time_threshold_ms": 1_000,
+            "num_workers_soft_limit": 1,
+        },  # laptops are small
         "_temp_dir": folder,
     }

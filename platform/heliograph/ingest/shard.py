@@ -40,13 +40,15 @@ async def fetch_shard(
     Returns:
         MANIFEST rows of the row's interval, none overlapping: what came (``have``, or ``no_trades`` where the venue has
         no candle), then what failed (``fetch_failed`` with the reason; ``delisted`` where a dead market's symbol is
-        gone). Absent bars among a venue's newest are in no row, so that the next run asks again.
+        gone). Absent bars among a venue's newest are in no row's interval, so that the next run asks again.
     """
     timeframe = timeframes.parse(row["timeframe"])
     patience = Patience(attempts, _generator(row), sleep)
     done = await walk(source, market, timeframe, row["start_ms"], row["end_ms"], patience=patience)
     candles = done.candles
-    answered_ms = _answered_ms(done, timeframe, row["end_ms"], int(candles.open_ts_ms[-1]) if len(candles) else None)
+    last_ts_ms = int(candles.open_ts_ms[-1]) if len(candles) else None
+    settling_bars = SETTLING_BARS if market.is_active else 0
+    answered_ms = _answered_ms(done, timeframe, row["end_ms"], last_ts_ms, settling_bars)
     came = _part_of(row, timeframe, (row["start_ms"], answered_ms), source.rules.page_limit)
     failed = _part_of(row, timeframe, (done.reached_ms, row["end_ms"]), source.rules.page_limit)
     rows = []
@@ -55,17 +57,17 @@ async def fetch_shard(
             rows.append(write_part(store, came, done.pages, candles, requests=done.requests))
         except SchemaMismatch as e:
             return [manifest(row, "fetch_failed", requests=done.requests, detail=_told(e))]
-    elif came["start_ms"] < came["end_ms"]:
-        rows.append(manifest(came, "no_trades", requests=done.requests))
+    elif came["start_ms"] < came["end_ms"] or done.failure is None:
+        rows.append(manifest(came, "no_trades", requests=done.requests))  # an empty interval says: asked, still open
     if done.failure is not None:
         status = "delisted" if isinstance(done.failure, SymbolGone) and not market.is_active else "fetch_failed"
         rows.append(manifest(failed, status, requests=0 if rows else done.requests, detail=_told(done.failure)))
     return rows
 
 
-def _answered_ms(done: Walk, timeframe: Timeframe, end_ms: int, last_ts_ms: int | None) -> int:
+def _answered_ms(done: Walk, timeframe: Timeframe, end_ms: int, last_ts_ms: int | None, settling_bars: int) -> int:
     """Up to here the walk's answer is final: its last candle, or further where an absent bar will stay absent."""
-    settled_ms = timeframe.floor(done.answered_ts_ms) - SETTLING_BARS * timeframe.ms
+    settled_ms = timeframe.floor(done.answered_ts_ms) - settling_bars * timeframe.ms
     after_last_ms = 0 if last_ts_ms is None else timeframe.next(last_ts_ms)
     return min(done.reached_ms, end_ms, max(after_last_ms, timeframe.floor(settled_ms)))
 

@@ -103,7 +103,7 @@ async def run(
         if unasked and again:
             driver.ask(recovery)
         unasked = False
-        candles += 1
+        candles += not again  # the journal counts it already
         if on_bar is not None:
             on_bar(candle, forecast, desk.state)
         if candles == max_candles:

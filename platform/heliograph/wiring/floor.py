@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from heliograph.config.settings import Settings
 from heliograph.core.errors import ConfigError
@@ -103,9 +104,7 @@ def open_floor(settings: Settings, budgets: Mapping[str, Acquire], *, epoch: int
     """
     markets = live_markets(settings)
     limits = settings.risk
-    journal = SqliteJournal(
-        settings.var / "live" / "journal.sqlite", account=f"{settings.live.mode} {limits.initial_cash_quote}"
-    )
+    journal = SqliteJournal(journal_path(settings), account=f"{settings.live.mode} {limits.initial_cash_quote}")
     entries = list(journal.replay())
     initial = engine.initial(limits, markets, epoch, costs=settings.costs)
     recovery = recover(entries, initial, limits=limits)
@@ -132,6 +131,11 @@ def open_floor(settings: Settings, budgets: Mapping[str, Acquire], *, epoch: int
         sources=sources,
         streams={v: CcxtStream(v, settings.fetch.venues[v], budgets[v], source=s) for v, s in sources.items()},
     )
+
+
+def journal_path(settings: Settings) -> Path:
+    """Where the account's journal lies."""
+    return settings.var / "live" / "journal.sqlite"
 
 
 def live_markets(settings: Settings) -> dict[Key, Market]:

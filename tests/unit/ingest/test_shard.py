@@ -101,5 +101,12 @@ def test_late_newest_bars_are_left_open_and_asked_for_again(store: LocalStore) -
     """A venue publishes its newest bars some minutes late: they must not be called no_trades for good."""
     rows = _fetch(store, lakes.candles(0, 28 * HOUR_MS), now_h=30)
     assert _brief(rows) == [("have", 0, 28, 28)]
-    assert _fetch(store, Candles.empty(), now_h=4, end_h=4) == []
+    (asked,) = _fetch(store, Candles.empty(), now_h=4, end_h=4)
+    assert asked["start_ms"] == asked["end_ms"]
+    assert asked["requests"] > 0
     assert _brief(_fetch(store, Candles.empty(), now_h=30)) == [("no_trades", 0, 25, 0)]
+
+
+def test_dead_market_has_no_newest_bars_to_wait_for(store: LocalStore) -> None:
+    """Its silence up to now was once asked about again by every run."""
+    assert _brief(_fetch(store, Candles.empty(), now_h=30, is_active=False)) == [("no_trades", 0, 30, 0)]
