@@ -37,10 +37,10 @@ check: .venv/.dev ## format, lint, types, import rule
 	@$(BIN)/ruff format --quiet --check . && $(BIN)/ruff check --quiet . && $(BIN)/mypy && $(BIN)/lint-imports
 
 bench: .venv/.dev ## measure; JSON lines with a `check` key (see tests/bench/README.md)
-	@for script in tests/bench/*.py; do $(BIN)/python $$script || exit 1; done
+	@for script in features lake engine model; do PYTHONPATH=platform:. $(BIN)/python tests/bench/$$script.py || exit 1; done
 
 bench-features: .venv/.dev ## the feature engine beside TA-Lib's own calls
-	@$(BIN)/python tests/bench/features.py
+	@PYTHONPATH=platform:. $(BIN)/python tests/bench/features.py
 
 docs: .venv/.dev ## make docs/reference again from the code
 	@$(BIN)/python -m heliograph.cli.reference

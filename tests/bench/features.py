@@ -5,17 +5,16 @@ Run: PYTHONPATH=platform:. python tests/bench/features.py
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 
 import numpy as np
 import talib
 from talib import stream
+from tests.bench.measure import cpu_s, report
 from tests.unit.features.candles import closed, market
 
 from heliograph.config.settings import FeatureSettings, LabelSettings
@@ -29,31 +28,14 @@ SETTINGS = FeatureSettings()
 ROWS = 100_000
 LIVE_BARS = 10_000
 FIRST_CALL = """
-import time
 from heliograph.config.settings import FeatureSettings
 from heliograph.features.table import compute
+from tests.bench.measure import cpu_s, report
 from tests.unit.features.candles import market
 start = time.perf_counter()
 compute(market(500), FeatureSettings())
 print(time.perf_counter() - start)
 """
-
-
-def cpu_s(work: Callable[[], object], times: int = 5) -> float:
-    """Least CPU seconds of one call."""
-    spent = []
-    for _ in range(times):
-        start = time.process_time()
-        work()
-        spent.append(time.process_time() - start)
-    return min(spent)
-
-
-def report(check: str, **figures: float) -> None:
-    """One JSON line."""
-    rounded = {name: float(f"{value:.4g}") for name, value in figures.items()}
-    sys.stdout.write(json.dumps({"check": check, **rounded}) + "\n")
-    sys.stdout.flush()
 
 
 def batch(candles: Candles) -> None:
