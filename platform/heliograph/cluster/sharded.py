@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
+
+# DeepSpeed compiles at first use and looks for ninja on PATH, where an interpreter started by its full path is not
+os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
 
 import deepspeed
 from torch import Tensor
