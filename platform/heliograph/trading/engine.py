@@ -62,6 +62,7 @@ class State:
         equity_quote: cash and positions at their marks, exact.
         peak_quote: highest equity ever.
         now_ms: newest time at which a candle became known.
+        stopping: why every position is being closed; trading halts once all are. Empty while it goes on.
         halted: why trading stopped; empty while it goes on.
         refusals: how often each control refused; a diagnosis that no decision reads, and that a replay does not restore.
     """
@@ -75,6 +76,7 @@ class State:
     equity_quote: Decimal
     peak_quote: Decimal
     now_ms: int
+    stopping: str
     halted: str
     refusals: Mapping[risk.Code, int] = field(compare=False)
 
@@ -106,6 +108,7 @@ def initial(limits: RiskSettings, markets: Mapping[Key, Market], epoch: int = 1,
         equity_quote=cash,
         peak_quote=cash,
         now_ms=0,
+        stopping="",
         halted="",
         refusals={},
     )
@@ -173,6 +176,7 @@ def _on_candle(state: State, event: CandleClosed, limits: RiskSettings) -> tuple
         equity,
         max(state.peak_quote, equity),
         max(state.now_ms, event.known_ts_ms),
+        state.stopping,
         state.halted,
         state.refusals,
     )
@@ -206,7 +210,7 @@ def _decided(
     account = sizing.Account(
         held=float(position * price / equity),
         room=max(0.0, limits.max_leverage - float(others / equity)),
-        drawdown=risk.drawdown(equity, state.peak_quote),
+        drawdown=1.0 if state.stopping else risk.drawdown(equity, state.peak_quote),
     )
     weight = sizing.target_weight(signal, account, limits)
     if weight == account.held:
@@ -270,10 +274,23 @@ def _on_kill(state: State, event: KillSwitched, _: RiskSettings) -> tuple[State,
 
 
 def _guarded(state: State, limits: RiskSettings) -> tuple[State, Commands]:
-    """Halt if equity fell too far."""
-    if not state.halted and (reason := risk.breach(state.equity_quote, state.peak_quote, limits)):
-        return _halted(state, reason)
-    return state, ()
+    """Stop if equity fell too far: each market's next forecast closes its position, and then trading halts."""
+    if state.halted:
+        return state, ()
+    if not state.stopping:
+        reason = risk.breach(state.equity_quote, state.peak_quote, limits)
+        if reason is None:
+            return state, ()
+        state = replace(state, stopping=reason)
+    return _halted(state, state.stopping) if _is_flat(state) else (state, ())
+
+
+def _is_flat(state: State) -> bool:
+    """Nothing is open, and no position is worth an order that its venue would take."""
+    if state.book.open_ids:
+        return False
+    worth = ((state.markets[key], abs(qty) * _price(state, key)) for key, qty in state.ledger.qty_base.items())
+    return all(value < market.min_notional_quote or not value for market, value in worth)
 
 
 def _halted(state: State, reason: str) -> tuple[State, Commands]:

@@ -184,13 +184,34 @@ def test_kill_switch_again_cancels_again_but_halts_once():
     assert state.halted == "kill switch: a"
 
 
-@pytest.mark.parametrize(("close", "halts"), [(75.01, False), (75.0, True), (74.99, True)])
-def test_hard_drawdown_halts_at_its_boundary(close, halts):
+@pytest.mark.parametrize(("close", "stops"), [(75.01, False), (75.0, True), (74.99, True)])
+def test_hard_drawdown_stops_trading_at_its_boundary(close, stops):
     intent = order(qty="1000")
     state = engine.replay(start(), intent, limits=LIMITS)
     state, commands = steps(state, candle(0, 100.0), fill(intent), candle(1, close))
-    assert bool(state.halted) is halts
-    assert [type(c) for c in commands] == ([Halt] if halts else [])
+    assert bool(state.stopping) is stops
+    assert (commands, state.halted) == ([], "")
+
+
+def test_hard_drawdown_closes_every_position_whatever_is_forecast_and_halts_once_flat():
+    """Halting with positions open once let an account that may lose a quarter lose half."""
+    intent = order(qty="1000")
+    state = engine.replay(start(), intent, limits=LIMITS)
+    state, _ = steps(state, candle(0, 100.0), fill(intent), candle(1, 70.0))
+    assert state.stopping.startswith("hard_drawdown")
+    sent = []
+    for bar in range(1, 4):
+        state, commands = steps(state, forecast(bar, 0.05, price=71.0))
+        for command in commands:
+            sent.append(command)
+            state, _ = steps(state, fill(command, price="71", trade=f"c{bar}"))
+        state, _ = steps(state, candle(bar + 1, 100.0))
+    assert all((c.side, c.reduce_only) == ("sell", True) for c in sent)
+    assert sum(c.qty_base for c in sent) == 1000
+    assert len(sent) == 2  # each at most max_order_notional_quote
+    assert not state.ledger.qty_base
+    assert state.halted == state.stopping
+    assert steps(state, forecast(5, 0.05))[1] == []
 
 
 def test_drawdown_is_counted_from_the_peak():
@@ -198,8 +219,8 @@ def test_drawdown_is_counted_from_the_peak():
     state = engine.replay(start(), intent, limits=LIMITS)
     state, _ = steps(state, candle(0, 100.0), fill(intent), candle(1, 200.0))
     assert state.peak_quote == Decimal(200_000)
-    state, commands = steps(state, candle(2, 150.0))
-    assert commands[0].reason.startswith("hard_drawdown")
+    state, _ = steps(state, candle(2, 150.0))
+    assert state.stopping.startswith("hard_drawdown")
 
 
 def test_candle_seen_before_changes_nothing():
