@@ -98,6 +98,7 @@ def run(settings: Settings, shown: Bar) -> FetchReport:
     with _committer(settings.lake) as committer:
         known = coverage.read(settings.lake)
         found = asyncio.run(_survey(settings, known))
+        catalogue.write_origin(settings.lake, settings.data_origin)
         for c in found:
             catalogue.write(settings.lake, c.rules.venue, c.markets)
         todo = planning.plan(found, known, settings.fetch.selections, pages_per_shard=settings.fetch.pages_per_shard)

@@ -219,11 +219,11 @@ class RiskSettings(Section):
     initial_cash_quote: Positive = 100_000.0
     kelly_fraction: float = Field(0.25, gt=0, le=1)
     horizon_bars: int = Field(24, ge=1, description="the forecast horizon that sizes follow")
-    annual_vol_target: float = Field(0.20, gt=0, le=5)
+    annual_vol_target: float = Field(0.20, gt=0, le=5, description="of one position, as a share of equity")
     max_symbol_weight: float = Field(0.25, gt=0, description="of equity, each symbol")
     max_leverage: float = Field(1.0, gt=0, le=20)
     soft_drawdown: Fraction = Field(0.10, description="sizes shrink linearly from here")
-    hard_drawdown: Fraction = Field(0.25, description="to zero here, and trading halts")
+    hard_drawdown: Fraction = Field(0.25, description="to zero here; positions are closed and trading halts")
     min_confidence: Fraction = 0.50
     no_trade_band: float = Field(0.02, ge=0, description="least change of weight worth an order")
     allow_short: bool = True

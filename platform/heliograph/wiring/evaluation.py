@@ -84,7 +84,7 @@ def run(settings: Settings, shown: Bar) -> EvaluationReport:
 
 def _provenance(settings: Settings, tables: list[pa.Table], quote: str) -> report.Provenance:
     return report.Provenance(
-        data_origin=settings.data_origin,
+        data_origin=catalogue.read_origin(settings.lake),
         settings_fingerprint=settings.fingerprint,
         model=", ".join(json.loads(t.schema.metadata[b"model"]) for t in tables),
         data_version=str(read.version(settings.lake)),
