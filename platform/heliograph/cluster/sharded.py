@@ -1,15 +1,11 @@
-"""DeepSpeed as the training engine: ZeRO stages 1 and 2 behind the same port as plain PyTorch."""
+"""DeepSpeed as the training engine: ZeRO stage 1 behind the same port as plain PyTorch."""
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
-# DeepSpeed compiles at first use and looks for ninja on PATH, where an interpreter started by its full path is not
-os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-
 import deepspeed
+import deepspeed.ops
 from torch import Tensor
 
 from heliograph.config.settings import TrainSettings
@@ -18,6 +14,9 @@ from heliograph.model.network import Network
 
 _STAGE = 1
 _TAG = "engine"
+
+# an operation for inference on CPUs, which DeepSpeed would compile at first use: minutes, and a C++ compiler on every node
+deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 class DeepSpeedEngine:
