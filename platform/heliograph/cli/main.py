@@ -239,7 +239,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _fail(error: HeliographError, code: int) -> int:
+def _fail(raised: HeliographError, code: int) -> int:
+    error = getattr(raised, "cause", raised)  # what came from a Ray worker carries its whole traceback as its text
     notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
     typer.echo(f"helio: {error}{notes}", err=True)
     return code

@@ -24,10 +24,12 @@ from ray.serve.handle import DeploymentHandle
 
 from heliograph.config.machine import require_free
 from heliograph.config.settings import ServeSettings, Settings
+from heliograph.core.errors import HeliographError
 from heliograph.core.events import ForecastMade
 from heliograph.core.market import slug
 from heliograph.trading import signals
-from heliograph.wiring.floor import latest_forecasts
+from heliograph.train import registry
+from heliograph.wiring.floor import latest_forecasts, live_markets
 
 APP = "signals"
 SLOW_READER_MESSAGES = 256  # a stream that lags further behind is closed rather than kept in memory
@@ -141,15 +143,24 @@ def serving(settings: Settings) -> Iterator[DeploymentHandle]:
     """The service, up while the block runs.
 
     Raises:
-        ConfigError: the port is taken.
+        ConfigError: the port is taken, or there is no model or no market to serve.
+        HeliographError: the service did not come up.
     """
     require_free(settings.serve.host, settings.serve.port, "serve.port")
+    live_markets(settings)
+    registry.current_model(settings.models_folder)
     serve.start(http_options={"host": settings.serve.host, "port": settings.serve.port})
-    handle = serve.run(application(settings), name=APP, route_prefix="/")
     try:
-        yield handle
+        yield _started(settings)
     finally:
         serve.shutdown()
+
+
+def _started(settings: Settings) -> DeploymentHandle:
+    try:
+        return serve.run(application(settings), name=APP, route_prefix="/")
+    except RuntimeError as e:
+        raise HeliographError(f"the signal service did not come up: {e}; its log lies in Ray's session folder") from e
 
 
 def application(settings: Settings) -> serve.Application:

@@ -105,3 +105,15 @@ def test_help_does_not_wait_for_ray_or_torch():
     code = "import sys; from heliograph.cli.main import main; main(['--help']); sys.exit(bool({'ray', 'torch', 'ccxt'} & set(sys.modules)))"
     environment = os.environ | {"PYTHONPATH": str(ROOT / "platform")}
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env=environment, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("command", ["serve", "trade"])
+def test_error_inside_ray_is_one_sentence_too(command: str, tmp_path: Path, capsys):
+    """An error that came back from an actor was once told with the actor's whole traceback."""
+    port = ["--set", "serve.port=18433"]
+    assert main([command, "--set", f"var={tmp_path}", "--set", f"lake.uri={tmp_path / 'lake'}", *port]) == 2
+    told = capsys.readouterr().err
+    assert "run `helio fetch` with that venue first" in told
+    assert "Traceback" not in told.splitlines()[-1]
+    assert len([line for line in told.splitlines() if line.startswith("helio:")]) == 1
