@@ -28,9 +28,9 @@ SETTINGS = FeatureSettings()
 ROWS = 100_000
 LIVE_BARS = 10_000
 FIRST_CALL = """
+import time
 from heliograph.config.settings import FeatureSettings
 from heliograph.features.table import compute
-from tests.bench.measure import cpu_s, report
 from tests.unit.features.candles import market
 start = time.perf_counter()
 compute(market(500), FeatureSettings())
