@@ -1,4 +1,4 @@
-"""The signal service as a Serve application: `serve deploy serve/signals.yaml` or `helio serve`."""
+"""The signal service as a Serve application: `serve run serve.signals:app config=…` on a cluster, `helio serve` on one machine."""
 
 from pathlib import Path
 

@@ -164,7 +164,7 @@ def _started(settings: Settings) -> DeploymentHandle:
 
 
 def application(settings: Settings) -> serve.Application:
-    """The app that `serve.run` and `serve deploy` start."""
+    """The app that `serving` and `serve run` start."""
     settings.var.mkdir(parents=True, exist_ok=True)
     key_digest = digest(api_key(settings.serve, settings.var))
     deployment = serve.deployment(name="Signals", max_ongoing_requests=512, ray_actor_options={"num_cpus": 0.5})

@@ -250,7 +250,7 @@ class ServeSettings(Section):
 class LiveSettings(Section):
     """The execution actor."""
 
-    mode: Literal["paper", "live"] = "paper"
+    mode: Literal["paper"] = Field("paper", description="orders go to the simulated broker; there is no other yet")
     venues: tuple[str, ...] = ("binance", "okx")
     symbols: tuple[str, ...] = ("*",)
     warmup_bars: int = Field(1_000, ge=50, description="history that seeds features and the model's window")
