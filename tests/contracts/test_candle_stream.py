@@ -4,46 +4,84 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 
 from heliograph.config.settings import VenueSettings
+from heliograph.core.calendars import grid
 from heliograph.core.errors import ConfigError, SymbolGone
 from heliograph.core.events import CandleClosed
-from heliograph.core.market import Market
-from heliograph.core.timeframe import HOUR_MS, parse
+from heliograph.core.market import Kind, Market, kind_of
+from heliograph.core.timeframe import HOUR_MS, MINUTE_MS, parse
+from heliograph.sandbox.clock import VirtualClock
+from heliograph.sandbox.exchange import venues
 from heliograph.sandbox.faults import Fault
 from heliograph.sandbox.tape import TapeSpec
 from heliograph.sandbox.world import Sandbox
 from heliograph.sources import catalog
-from heliograph.sources.budget import LocalBudget
 from heliograph.sources.rest import CcxtSource
 from heliograph.sources.stream import CcxtStream
 
-VENUES = ("binance", "okx", "kraken")
-SYMBOLS = ("BTC/USDT", "ETH/USDT", "XRP/USDT")
+Served = tuple[str, Kind]
+
+
+def _served() -> list[Served]:
+    """What of the certified markets the local world lists."""
+    tape = TapeSpec("generated", days=10, minute_days=0).build()
+    built = venues.build(tape, VirtualClock(tape.end_ms, tape.end_ms))
+    return [(v, kind) for v, kind in catalog.RULES if v in built and built[v].book.listings(kind)]
+
+
+SERVED = _served()
 H = parse("1h")
-PACE_S = 0.15
+PACE_S = 0.1
+POLL_S = 0.1
+DISCONNECTS = 200
+
+
+class Unlimited:
+    """A budget that nobody waits for."""
+
+    async def __call__(self, weight: float) -> None:
+        return
+
+    def pause(self, seconds: float) -> None:
+        return
+
+    def used(self, weight: float) -> None:
+        return
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    spec = TapeSpec("generated", days=90, minute_days=12)
-    with Sandbox.start(spec, folder=tmp_path_factory.mktemp("world"), weight_scale=1_000.0, live_bars=230) as sandbox:
+    spec = TapeSpec("generated", days=120, minute_days=60)
+    with Sandbox.start(spec, folder=tmp_path_factory.mktemp("world"), weight_scale=1_000.0, live_bars=1_200) as sandbox:
         yield sandbox
 
 
+@pytest.fixture(scope="module")
+def listed(world: Sandbox) -> dict[Served, list[str]]:
+    """Three markets of each venue and kind: its first two, and its last."""
+    found: dict[Served, list[str]] = {served: [] for served in SERVED}
+    for offer in world.offers():
+        symbols = found.get((offer.venue, kind_of(offer.symbol)), [])
+        if offer.symbol not in symbols:
+            symbols.append(offer.symbol)
+    return {served: [*symbols[:2], symbols[-1]] for served, symbols in found.items()}
+
+
 @asynccontextmanager
-async def stream_of(world: Sandbox, venue: str, **how: Any) -> AsyncIterator[CcxtStream]:
+async def stream_of(world: Sandbox, served: Served, **how: Any) -> AsyncIterator[CcxtStream]:
+    venue, kind = served
     settings = VenueSettings.model_validate(
-        {"http_proxy": world.proxy_url, "ws_proxy": world.proxy_url, "ca_file": world.ca_file, "budget_scale": 1_000.0}
+        {"http_proxy": world.proxy_url, "ws_proxy": world.proxy_url, "ca_file": world.ca_file}
     )
-    budget = LocalBudget.of(catalog.rules(venue), settings.budget_scale)
-    source = CcxtSource(venue, settings, budget.acquire)
-    stream = CcxtStream(venue, settings, budget.acquire, source=source, **how)
+    source = CcxtSource(venue, settings, Unlimited(), kind=kind)
+    stream = CcxtStream(venue, settings, Unlimited(), source=source, **{"poll_s": POLL_S} | how)
     try:
         yield stream
     finally:
@@ -52,186 +90,232 @@ async def stream_of(world: Sandbox, venue: str, **how: Any) -> AsyncIterator[Ccx
 
 
 def market(venue: str, symbol: str) -> Market:
-    base, quote = symbol.split("/")
-    return Market(venue, symbol, "spot", base, quote, Decimal("0.01"), Decimal("0.001"), Decimal(5))
+    base, quote = symbol.partition(":")[0].split("/")
+    return Market(venue, symbol, kind_of(symbol), base, quote, Decimal("0.01"), Decimal("0.001"), Decimal(5))
+
+
+class Listener:
+    """Collects all that a stream gives until the venue's time that it is told to wait for."""
+
+    def __init__(self, stream: CcxtStream, venue: str, symbols: Sequence[str], timeframe: str, since_ms: int) -> None:
+        self.found: list[CandleClosed] = []
+        self._bars = grid(venue, timeframe)
+        self._newest = dict.fromkeys(symbols, 0)
+        self._came = asyncio.Event()
+        markets = [market(venue, symbol) for symbol in symbols]
+        self._task = asyncio.create_task(self._listen(stream.closed(markets, self._bars, since_ms)))
+
+    async def until(self, end_ms: int) -> list[CandleClosed]:
+        """What came, once every bar that closes by ``end_ms`` did."""
+        while any(self._bars.next(self._bars.close_ms(open_ms)) <= end_ms for open_ms in self._newest.values()):
+            coming = asyncio.create_task(self._came.wait())
+            await asyncio.wait([coming, self._task], return_when=asyncio.FIRST_COMPLETED)
+            coming.cancel()
+            self._came.clear()
+            if self._task.done():
+                self._task.result()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        return self.found
+
+    async def _listen(self, closed: AsyncIterator[CandleClosed]) -> None:
+        async with aclosing(closed) as candles:  # type: ignore[type-var]
+            async for candle in candles:
+                self.found.append(candle)
+                self._newest[candle.symbol] = candle.open_ts_ms
+                self._came.set()
+
+
+async def settle(world: Sandbox) -> int:
+    """Move the clock past the delay of every venue's history; returns the last whole hour."""
+    longest_ms = max(rules.close_delay_ms for rules in catalog.RULES.values())
+    return H.floor(await asyncio.to_thread(world.advance, longest_ms + MINUTE_MS))
 
 
 async def collect(
-    world: Sandbox, stream: CcxtStream, venue: str, *, timeframe: str, since_ms: int, script: Coroutine[Any, Any, int]
+    world: Sandbox,
+    served: Served,
+    symbols: Sequence[str],
+    script: Coroutine[Any, Any, object],
+    *,
+    since_ms: int,
+    timeframe: str = "1h",
 ) -> list[CandleClosed]:
-    """All candles until the venue's time that the script returns; the script runs once the stream listens."""
-    bars = parse(timeframe)
-    found: list[CandleClosed] = []
-    newest = dict.fromkeys(SYMBOLS, 0)
-    came = asyncio.Event()
-
-    async def listen() -> None:
-        async with aclosing(stream.closed([market(venue, s) for s in SYMBOLS], bars, since_ms)) as candles:
-            async for candle in candles:
-                found.append(candle)
-                newest[candle.symbol] = candle.open_ts_ms
-                came.set()
-
-    async with asyncio.timeout(40):
-        listening = asyncio.create_task(listen())
-        await asyncio.to_thread(world.wait_for_subscribers, {venue: len(SYMBOLS)})
-        end_ms = await script
-        while any(bars.close_ms(open_ms) < end_ms for open_ms in newest.values()):
-            await came.wait()
-            came.clear()
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
-    return found
+    """All candles until the end of the script, which runs once the stream listens."""
+    async with stream_of(world, served) as stream, asyncio.timeout(60):
+        listener = Listener(stream, served[0], symbols, timeframe, since_ms)
+        await asyncio.to_thread(world.wait_for_subscribers, {served[0]: len(symbols)})
+        await script
+        return await listener.until(grid(served[0], timeframe).floor(await settle(world)))
 
 
 def assert_each_once_as_the_venue_has_it(
-    world: Sandbox, venue: str, found: Sequence[CandleClosed], *, timeframe: str, since_ms: int
+    world: Sandbox,
+    served: Served,
+    found: Sequence[CandleClosed],
+    symbols: Sequence[str],
+    *,
+    since_ms: int,
+    timeframe: str = "1h",
 ) -> None:
-    bars = parse(timeframe)
-    for symbol in SYMBOLS:
+    venue, bars = served[0], grid(served[0], timeframe)
+    delay_ms = catalog.rules(*served).close_delay_ms
+    for symbol in symbols:
         truth = world.venue_candles(venue, symbol, timeframe, start_ms=since_ms)
         columns = (truth.open_ts_ms, truth.open, truth.high, truth.low, truth.close, truth.volume)
         expected = [
-            CandleClosed(venue, symbol, timeframe, ts, bars.close_ms(ts) + catalog.rules(venue).close_delay_ms, *row)
+            CandleClosed(venue, symbol, timeframe, ts, bars.close_ms(ts) + delay_ms, *row)
             for ts, *row in zip(*(c.tolist() for c in columns), strict=True)
         ]
         assert [c for c in found if c.symbol == symbol] == expected
 
 
-@pytest.mark.parametrize("venue", VENUES)
+async def play(world: Sandbox, bars: int, timeframe: str = "1h") -> None:
+    await asyncio.to_thread(world.play, bars, timeframe, PACE_S)
+    await asyncio.to_thread(world.wait_played)
+
+
+@pytest.mark.parametrize("served", SERVED, ids="-".join)
 class TestCandleStream:
-    def test_missed_candles_come_first_then_live_ones_without_a_hole(self, world: Sandbox, venue: str) -> None:
-        since_ms = world.now_ms() - 400 * HOUR_MS
-        missed = sum(len(world.venue_candles(venue, s, "1h", start_ms=since_ms)) for s in SYMBOLS)
-
-        async def play() -> int:
-            return await asyncio.to_thread(world.play, 8, "1h", PACE_S)
-
-        async def story() -> list[CandleClosed]:
-            async with stream_of(world, venue) as stream:
-                return await collect(world, stream, venue, timeframe="1h", since_ms=since_ms, script=play())
-
-        found = asyncio.run(story())
-        world.wait_played()
-        assert_each_once_as_the_venue_has_it(world, venue, found, timeframe="1h", since_ms=since_ms)
+    def test_missed_candles_come_first_then_live_ones_without_a_hole(
+        self, world: Sandbox, listed: dict[Served, list[str]], served: Served
+    ) -> None:
+        symbols, since_ms = listed[served], H.floor(world.now_ms()) - 400 * HOUR_MS
+        missed = sum(len(world.venue_candles(served[0], s, "1h", start_ms=since_ms)) for s in symbols)
+        found = asyncio.run(collect(world, served, symbols, play(world, 5), since_ms=since_ms))
+        assert_each_once_as_the_venue_has_it(world, served, found, symbols, since_ms=since_ms)
         history = [(c.open_ts_ms, c.symbol) for c in found[:missed]]
         assert history == sorted(history)
 
-    def test_broken_connection_leaves_no_hole(self, world: Sandbox, venue: str) -> None:
-        """The socket dies in the middle of a bar and again while candles go by."""
-        since_ms = world.now_ms() - 3 * HOUR_MS
+    def test_broken_connection_leaves_no_hole(
+        self, world: Sandbox, listed: dict[Served, list[str]], served: Served
+    ) -> None:
+        """The socket dies in the middle of a bar, and again while candles go by; the history is in trouble too."""
+        venue, symbols, since_ms = served[0], listed[served], H.floor(world.now_ms()) - 3 * HOUR_MS
 
-        async def play() -> int:
+        async def script() -> None:
             await asyncio.to_thread(world.advance, HOUR_MS + HOUR_MS // 2)
+            for kind in ("server_error", "cut_body", "short_page"):
+                await asyncio.to_thread(world.inject, Fault(venue, kind))
             await asyncio.to_thread(world.inject, Fault(venue, "disconnect"))
             await asyncio.to_thread(world.advance, HOUR_MS // 2 + 4 * HOUR_MS)
-            await asyncio.to_thread(world.wait_for_subscribers, {venue: len(SYMBOLS)})
-            end_ms = await asyncio.to_thread(world.play, 6, "1h", PACE_S)
+            await asyncio.to_thread(world.wait_for_subscribers, {venue: len(symbols)})
+            await asyncio.to_thread(world.play, 4, "1h", PACE_S)
             await asyncio.to_thread(world.inject, Fault(venue, "disconnect"))
             await asyncio.to_thread(world.wait_played)
-            await asyncio.to_thread(world.wait_for_subscribers, {venue: len(SYMBOLS)})
-            return max(end_ms, await asyncio.to_thread(world.advance, HOUR_MS))
 
-        async def story() -> list[CandleClosed]:
-            async with stream_of(world, venue) as stream:
-                return await collect(world, stream, venue, timeframe="1h", since_ms=since_ms, script=play())
+        found = asyncio.run(collect(world, served, symbols, script(), since_ms=since_ms))
+        assert_each_once_as_the_venue_has_it(world, served, found, symbols, since_ms=since_ms)
 
-        found = asyncio.run(story())
-        assert_each_once_as_the_venue_has_it(world, venue, found, timeframe="1h", since_ms=since_ms)
+    def test_one_symbol_alone_streams_too(
+        self, world: Sandbox, listed: dict[Served, list[str]], served: Served
+    ) -> None:
+        symbols, since_ms = listed[served][-1:], H.floor(world.now_ms()) - HOUR_MS
+        found = asyncio.run(collect(world, served, symbols, play(world, 2), since_ms=since_ms))
+        assert_each_once_as_the_venue_has_it(world, served, found, symbols, since_ms=since_ms)
 
-    def test_trouble_with_the_history_only_delays(self, world: Sandbox, venue: str) -> None:
-        since_ms = world.now_ms() - 30 * HOUR_MS
-        path = {"binance": "klines", "okx": "candles", "kraken": "OHLC"}[venue]
-        for kind in ("server_error", "cut_body", "short_page"):
-            world.inject(Fault(venue, kind, path=path))
+    def test_ending_the_iterator_closes_the_sockets(
+        self, world: Sandbox, listed: dict[Served, list[str]], served: Served
+    ) -> None:
+        symbols = listed[served]
 
-        async def play() -> int:
-            return await asyncio.to_thread(world.play, 2, "1h", PACE_S)
-
-        async def story() -> list[CandleClosed]:
-            async with stream_of(world, venue) as stream:
-                return await collect(world, stream, venue, timeframe="1h", since_ms=since_ms, script=play())
-
-        found = asyncio.run(story())
-        world.wait_played()
-        assert_each_once_as_the_venue_has_it(world, venue, found, timeframe="1h", since_ms=since_ms)
-
-    def test_one_symbol_alone_streams_too(self, world: Sandbox, venue: str) -> None:
-        since_ms = world.now_ms()
-
-        async def story() -> list[CandleClosed]:
-            async with (
-                stream_of(world, venue) as stream,
-                asyncio.timeout(30),
-                aclosing(stream.closed([market(venue, "BTC/USDT")], H, since_ms)) as candles,
-            ):
-                first = asyncio.create_task(anext(candles))
-                await asyncio.to_thread(world.wait_for_subscribers, {venue: 1})
-                await asyncio.to_thread(world.play, 2, "1h", PACE_S)
-                return [await first, await anext(candles)]
-
-        opens = [c.open_ts_ms for c in asyncio.run(story())]
-        world.wait_played()
-        assert opens == [since_ms, since_ms + HOUR_MS]
-
-    def test_ending_the_iterator_closes_the_sockets(self, world: Sandbox, venue: str) -> None:
         async def story() -> None:
-            async with stream_of(world, venue) as stream, asyncio.timeout(30):
-                markets = [market(venue, s) for s in SYMBOLS]
+            async with stream_of(world, served) as stream, asyncio.timeout(30):
+                markets = [market(served[0], s) for s in symbols]
                 async with aclosing(stream.closed(markets, H, world.now_ms())) as candles:
                     waiting = asyncio.create_task(anext(candles))
-                    await asyncio.to_thread(world.wait_for_subscribers, {venue: len(SYMBOLS)})
+                    await asyncio.to_thread(world.wait_for_subscribers, {served[0]: len(symbols)})
                     waiting.cancel()
                     with pytest.raises(asyncio.CancelledError):
                         await waiting
-                while world.stats()[venue]["subscriptions"]:  # the venue hears of it a moment later
+                while world.stats()[served[0]]["subscriptions"]:  # the venue hears of it a moment later
                     await asyncio.sleep(0.02)
 
         asyncio.run(story())
-        assert world.stats()[venue]["subscriptions"] == 0
+        assert world.stats()[served[0]]["subscriptions"] == 0
 
-    def test_closing_the_stream_ends_the_iterator(self, world: Sandbox, venue: str) -> None:
-        async def story() -> list[CandleClosed]:
-            async with stream_of(world, venue) as stream, asyncio.timeout(30):
-                reading = asyncio.create_task(self.read_all(stream, venue, world.now_ms()))
-                await asyncio.to_thread(world.wait_for_subscribers, {venue: 1})
-                await stream.close()
-                return await reading
-
-        assert asyncio.run(story()) == []
-
-    async def read_all(self, stream: CcxtStream, venue: str, since_ms: int) -> list[CandleClosed]:
-        return [c async for c in stream.closed([market(venue, "BTC/USDT")], H, since_ms)]
-
-    def test_unknown_symbol_is_gone(self, world: Sandbox, venue: str) -> None:
+    def test_unknown_symbol_is_gone(self, world: Sandbox, served: Served) -> None:
         async def story() -> None:
-            async with stream_of(world, venue) as stream:
-                async for _ in stream.closed([market(venue, "GONE/USDT")], H, world.now_ms() - HOUR_MS):
+            async with stream_of(world, served) as stream:
+                async for _ in stream.closed([market(served[0], "GONE/USDT")], H, world.now_ms() - HOUR_MS):
                     pass
 
         with pytest.raises(SymbolGone):
             asyncio.run(story())
 
-    def test_timeframe_that_is_not_native_is_refused(self, world: Sandbox, venue: str) -> None:
-        async def story() -> None:
-            async with stream_of(world, venue) as stream:
-                async for _ in stream.closed([market(venue, "BTC/USDT")], parse("3d"), 0):
-                    pass
 
-        with pytest.raises(ConfigError, match="3d"):
-            asyncio.run(story())
-
-
-def test_okx_days_open_at_midnight_utc(world: Sandbox) -> None:
-    """ccxt subscribes okx's days by their UTC+8 name while its REST call asks for UTC days."""
-    since_ms = parse("1d").floor(world.now_ms()) - 5 * 24 * HOUR_MS
-
-    async def play() -> int:
-        return await asyncio.to_thread(world.play, 1, "1d", PACE_S)
+def test_closing_the_stream_ends_the_iterator(world: Sandbox) -> None:
+    async def read_all(stream: CcxtStream) -> list[CandleClosed]:
+        return [c async for c in stream.closed([market("okx", "BTC/USDT")], H, world.now_ms())]
 
     async def story() -> list[CandleClosed]:
-        async with stream_of(world, "okx") as stream:
-            return await collect(world, stream, "okx", timeframe="1d", since_ms=since_ms, script=play())
+        async with stream_of(world, ("okx", "spot")) as stream, asyncio.timeout(30):
+            reading = asyncio.create_task(read_all(stream))
+            await asyncio.to_thread(world.wait_for_subscribers, {"okx": 1})
+            await stream.close()
+            return await reading
 
-    found = asyncio.run(story())
-    assert_each_once_as_the_venue_has_it(world, "okx", found, timeframe="1d", since_ms=since_ms)
+    assert asyncio.run(story()) == []
+
+
+def test_timeframe_that_is_not_native_is_refused(world: Sandbox) -> None:
+    async def story() -> None:
+        async with stream_of(world, ("binance", "spot")) as stream:
+            async for _ in stream.closed([market("binance", "BTC/USDT")], parse("3d"), 0):
+                pass
+
+    with pytest.raises(ConfigError, match="3d"):
+        asyncio.run(story())
+
+
+def test_okx_days_open_at_midnight_utc(world: Sandbox, listed: dict[Served, list[str]]) -> None:
+    """ccxt subscribes okx's days by their UTC+8 name while its REST call asks for UTC days."""
+    served: Served = ("okx", "spot")
+    since_ms = parse("1d").floor(world.now_ms()) - 5 * 24 * HOUR_MS
+    script = play(world, 1, "1d")
+    found = asyncio.run(collect(world, served, listed[served], script, since_ms=since_ms, timeframe="1d"))
+    assert_each_once_as_the_venue_has_it(world, served, found, listed[served], since_ms=since_ms, timeframe="1d")
+
+
+async def break_connections(
+    world: Sandbox, listed: dict[Served, list[str]], rounds: int, *, since_ms: int
+) -> dict[Served, list[CandleClosed]]:
+    """Listen to everything at once and break every connection of every venue, ``rounds`` times, at any moment of a bar.
+
+    Every venue is subscribed again before its next connection breaks; the clock does not wait for it in between.
+    """
+    rng = np.random.default_rng(11)
+    subscriptions = {venue: sum(len(s) for (v, _), s in listed.items() if v == venue) for venue, _ in listed}
+    async with AsyncExitStack() as stack:
+        listeners = {
+            served: Listener(
+                await stack.enter_async_context(stream_of(world, served)), served[0], symbols, "1h", since_ms
+            )
+            for served, symbols in listed.items()
+        }
+        for _ in range(rounds):
+            await asyncio.to_thread(world.wait_for_subscribers, subscriptions)
+            await asyncio.to_thread(world.advance, int(rng.integers(1, 2 * HOUR_MS)))
+            for venue in rng.permutation(list(subscriptions)):
+                await asyncio.to_thread(world.inject, Fault(str(venue), "disconnect"))
+            await asyncio.to_thread(world.advance, int(rng.integers(1, 3 * HOUR_MS)))
+        await asyncio.to_thread(world.wait_for_subscribers, subscriptions)
+        await asyncio.to_thread(world.advance, HOUR_MS)
+        end_ms = await settle(world)
+        return {served: await listener.until(end_ms) for served, listener in listeners.items()}
+
+
+def test_every_venue_at_once_survives_two_broken_connections(world: Sandbox, listed: dict[Served, list[str]]) -> None:
+    since_ms = H.floor(world.now_ms()) - 5 * HOUR_MS
+    for served, found in asyncio.run(break_connections(world, listed, 2, since_ms=since_ms)).items():
+        assert_each_once_as_the_venue_has_it(world, served, found, listed[served], since_ms=since_ms)
+
+
+@pytest.mark.e2e
+def test_two_hundred_broken_connections_lose_and_double_nothing(
+    world: Sandbox, listed: dict[Served, list[str]]
+) -> None:
+    rounds = -(-DISCONNECTS // len({venue for venue, _ in listed}))
+    since_ms = H.floor(world.now_ms()) - 5 * HOUR_MS
+    for served, found in asyncio.run(break_connections(world, listed, rounds, since_ms=since_ms)).items():
+        assert_each_once_as_the_venue_has_it(world, served, found, listed[served], since_ms=since_ms)

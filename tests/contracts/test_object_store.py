@@ -52,6 +52,18 @@ class ObjectStoreContract:
         assert store.list("contract/list") == ["contract/list/a/c", "contract/list/b", "contract/listed"]
         assert store.list("contract/nowhere/") == []
 
+    def test_deleted_key_is_absent_and_can_be_written_again(self, store: ObjectStore) -> None:
+        store.put_if_absent("contract/gone/a", b"1")
+        store.put_if_absent("contract/gone/b", b"1")
+        store.delete("contract/gone/a")
+        assert store.get_tagged("contract/gone/a") is None
+        assert store.list("contract/gone/") == ["contract/gone/b"]
+        assert store.put_if_absent("contract/gone/a", b"2")
+
+    def test_deleting_what_is_absent_is_harmless(self, store: ObjectStore) -> None:
+        store.delete("contract/never/was")
+        assert store.list("contract/never/") == []
+
     def test_percent_and_unicode_survive_in_keys(self, store: ObjectStore) -> None:
         key = "contract/symbol=%E5%B8%81 ü/x"
         store.put_if_absent(key, b"1")
@@ -88,8 +100,9 @@ class ObjectStoreContract:
             t.join()
         assert store.get("contract/counter") == b"20"
 
-    def test_probe_is_content(self, store: ObjectStore) -> None:
+    def test_probe_is_content_and_leaves_nothing(self, store: ObjectStore) -> None:
         probe(store)
+        assert store.list("probe/") == []
 
 
 class TestLocalStore(ObjectStoreContract):

@@ -104,3 +104,60 @@ def test_committer_killed_again_and_again_loses_and_doubles_nothing(tmp_path: Pa
     assert table.num_rows == shards
     assert coverage.index(table) == {KEY: [(0, shards * 10 * HOUR.ms)]}
     assert audit.verify(lake) == []
+
+
+KEEPER = """
+import sys
+from heliograph.config.settings import LakeSettings
+from heliograph.lake.commit import Committer
+from heliograph.lake.compact import compact
+from heliograph.lake.store import open_store
+from heliograph.lake.vacuum import vacuum
+from heliograph.testing import lakes
+
+settings = LakeSettings(uri=sys.argv[1], lease_s=0.2)
+store = open_store(settings)
+print("ready", flush=True)
+with Committer(settings, store, "keeper") as committer:
+    for round in range(int(sys.argv[2]), 60):
+        first = round * 3
+        shards = [lakes.shard(i * 36_000_000, (i + 1) * 36_000_000) for i in range(first, first + 3)]
+        committer.commit([lakes.written(store, shard) for shard in shards])
+        compact(settings, committer, max_rows=200, min_parts=2)
+        vacuum(settings, committer, retention_ms=0, grace_ms=0)
+        print(round + 1, flush=True)
+"""
+
+
+@pytest.mark.e2e
+def test_lake_that_is_compacted_and_cleaned_under_kills_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    """Fifteen kills, each anywhere in commit, compaction or vacuum; the next goes on a round before."""
+    rng = random.Random(11)
+    lake = LakeSettings(uri=str(tmp_path / "lake"), lease_s=0.2)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = 0
+    for attempt in range(16):
+        command = [sys.executable, "-c", KEEPER, lake.uri, str(max(0, done - 1) if attempt < 15 else 0)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as keeper:
+            assert keeper.stdout is not None
+            assert keeper.stdout.readline() == b"ready\n"
+            if attempt < 15:
+                for _ in range(rng.randint(1, 3)):
+                    done = max(done, int(keeper.stdout.readline() or done))
+                Event().wait(rng.uniform(0.0, 0.25))
+                keeper.send_signal(signal.SIGKILL)
+            done = max([done, *(int(line) for line in keeper.stdout.read().split())])
+            if attempt < 15 and done:
+                last = read.candles(lake, "fake", "BTC/USDT", "1h")
+                assert len(last) >= done * 30
+                assert audit.gaps(last, HOUR, [(0, int(last.open_ts_ms[-1]) + HOUR.ms)]) == []
+    assert keeper.returncode == 0
+    held = read.candles(lake, "fake", "BTC/USDT", "1h")
+    assert len(held) == read.scan(lake).collect().height == 60 * 30
+    assert held.close.tolist() == lakes.candles(0, 60 * 30 * HOUR.ms).close.tolist()
+    table = coverage.read(lake)
+    assert coverage.index(table) == {KEY: [(0, 60 * 30 * HOUR.ms)]}
+    assert table.num_rows == len({tuple(row.values()) for row in table.to_pylist()})
+    assert audit.verify(lake) == []
+    stored = {key.removeprefix("candles/") for key in open_store(lake).list("candles/venue=")}
+    assert stored == {part["path"] for part in read.live_parts(lake)}

@@ -1,10 +1,10 @@
-"""docs/reference, written from the code: settings, features, errors. A test checks that it is up to date."""
+"""docs/reference, written from the code: settings, features, venues, errors. A test checks that it is up to date."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from annotated_types import BaseMetadata
@@ -13,8 +13,12 @@ from pydantic.fields import FieldInfo
 
 from heliograph.config.settings import FeatureSettings, Settings
 from heliograph.core import errors
+from heliograph.core.calendars import GRIDS
+from heliograph.core.market import Kind
+from heliograph.core.timeframe import TIMEFRAMES
 from heliograph.features import catalog
 from heliograph.features.spec import Feature
+from heliograph.sources import catalog as sources
 
 FOLDER = Path(__file__).resolve().parents[3] / "docs" / "reference"
 NOTE = "<!-- written by `make docs`; change the code, not this file -->\n\n"
@@ -22,7 +26,7 @@ NOTE = "<!-- written by `make docs`; change the code, not this file -->\n\n"
 
 def pages() -> dict[str, str]:
     """Every page by file name."""
-    return {"settings.md": _settings(), "features.md": _features(), "errors.md": _errors()}
+    return {"settings.md": _settings(), "features.md": _features(), "venues.md": _venues(), "errors.md": _errors()}
 
 
 def _settings() -> str:
@@ -93,6 +97,54 @@ def _features() -> str:
             "| " + " | ".join(map(str, (*told, f"{f.low:g} … {f.high:g}", f.source))).replace("\n", " ") + " |"
         )
     return NOTE + "\n".join(lines) + "\n"
+
+
+def _venues() -> str:
+    names = list(TIMEFRAMES)
+    lines = [
+        "# Venues",
+        "",
+        "## Certified",
+        "",
+        "Proved by `tests/contracts`, every one by the same suite: all candles come back, each once, in order, and nothing else. "
+        "`●` native and fetched; `○` native on a grid of the venue's own (weeks from Thursday, days of UTC+8); "
+        "`·` derived from 1m, and marked so. Weights are ccxt's cost units.",
+        "",
+        f"| venue | markets | {' | '.join(names)} | page | newest only | candles a second | budget | quiet bars | live |",
+        f"|---|---|{'---|' * len(names)}---|---|---|---|---|---|",
+    ]
+    lines += [_venue_row(key, names) for key in sorted(sources.RULES)]
+    others = sources.uncertified()
+    lines += [
+        "",
+        "## Not certified",
+        "",
+        f"{len(others)} more exchanges of ccxt give candles and can be named in `fetch.venues`. They go through ccxt's "
+        "own call, page by page at its pace; nobody has proved that they leave nothing out, and their rules say so "
+        "(`is_certified` is false):",
+        "",
+        ", ".join(f"`{name}`" for name in others),
+    ]
+    return NOTE + "\n".join(lines) + "\n"
+
+
+def _venue_row(key: tuple[str, Kind], names: Sequence[str]) -> str:
+    venue, kind = key
+    rules = sources.RULES[key]
+    marks = ["·" if n not in rules.timeframes else "○" if (venue, n) in GRIDS else "●" for n in names]
+    per_s = rules.page_limit * rules.weight_per_s / rules.weight_per_page
+    cells = (
+        f"`{venue}`",
+        kind,
+        *marks,
+        f"{rules.page_limit:,}",
+        "all" if rules.horizon_candles is None else f"{rules.horizon_candles:,}",
+        f"{per_s:,.0f}",
+        f"{rules.weight_limit:g} in {rules.window_s:g} s",
+        "filled by the venue" if rules.fills_quiet else "left out",
+        "candles" if sources.streams_candles(venue) else "from trades",
+    )
+    return "| " + " | ".join(cells) + " |"
 
 
 def _errors() -> str:

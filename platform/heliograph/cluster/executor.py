@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ray
@@ -29,7 +30,7 @@ from heliograph.live import run as driver
 from heliograph.telemetry.clock import SystemClock
 from heliograph.telemetry.progress import Bar
 from heliograph.trading import engine
-from heliograph.wiring.floor import Floor, journal_path, live_markets, open_floor
+from heliograph.wiring.floor import Floor, journal_path, open_floor
 
 MOST_RESTARTS = 20
 POLL_S = 0.5
@@ -81,9 +82,7 @@ class Executor:
         self._service = serve.get_app_handle(APP) if publishes else None
         lease = _lease(self._settings)
         await asyncio.to_thread(lease.acquire, time.sleep)
-        markets = live_markets(self._settings)
-        budgets = {v: budget(v, self._settings.fetch) for v in {m.venue for m in markets.values()}}
-        floor = open_floor(self._settings, budgets, epoch=lease.epoch)
+        floor = open_floor(self._settings, partial(budget, fetch=self._settings.fetch), epoch=lease.epoch)
         try:
             return await _fenced(self._trade(floor, stop_at), lease, self._settings.lake.lease_s)
         finally:

@@ -10,6 +10,25 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from heliograph.core import timeframe as timeframes
 
+CERTIFIED = (
+    "binance",
+    "binanceusdm",
+    "bitfinex",
+    "bitget",
+    "bitstamp",
+    "bybit",
+    "coinbase",
+    "cryptocom",
+    "gate",
+    "htx",
+    "hyperliquid",
+    "kraken",
+    "kucoin",
+    "mexc",
+    "okx",
+)
+"""Venues that the contract suite proves."""
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Bps = Annotated[float, Field(ge=0.0, le=1_000.0)]
@@ -37,6 +56,10 @@ class LakeSettings(Section):
     )
     s3_region: str = "us-east-1"
     parts_per_commit: int = Field(200, ge=1, description="parts in one transaction of the Delta log")
+    retention_days: float = Field(
+        30.0, ge=0, description="how long files that compaction or a repair replaced stay, for as_of reads"
+    )
+    orphan_hours: float = Field(24.0, gt=0, description="how long a file that no commit names may stay")
     lease_s: float = Field(30.0, gt=0, description="how long a committer may be silent before another takes over")
 
 
@@ -56,6 +79,9 @@ class Selection(Section):
     venues: tuple[str, ...] = ("*",)
     symbols: tuple[str, ...] = Field(("*",), description="globs on unified names, e.g. */USDT")
     timeframes: tuple[str, ...] = ("1h",)
+    data: tuple[Literal["candles", "trades", "funding", "open_interest"], ...] = Field(
+        ("candles",), description="trades and funding have no timeframe; open interest comes hourly"
+    )
     start_ms: EpochMs = 0
     end_ms: EpochMs | None = Field(None, description="exclusive; None: up to the venue's now")
 
@@ -71,12 +97,24 @@ class Selection(Section):
         return self
 
 
+class FallbackSettings(Section):
+    """A paid provider that is asked for what a venue does not give."""
+
+    provider: Literal["coinapi"] = Field("coinapi", description="its key comes from HELIO_COINAPI_KEY")
+    url: str = Field("https://rest.coinapi.io", description="without a slash at its end")
+    requests_per_s: Positive = 5.0
+    timeout_s: Positive = 30.0
+
+
 class FetchSettings(Section):
     """What is downloaded, and how wide."""
 
     venues: dict[str, VenueSettings] = Field(
-        default_factory=lambda: {n: VenueSettings() for n in ("binance", "okx", "kraken")}
+        default_factory=lambda: {n: VenueSettings() for n in CERTIFIED},
+        description="by ccxt's id; any exchange of ccxt that gives candles may be named",
     )
+    archives: bool = Field(True, description="history comes from the venue's bulk files first, where it has them")
+    fallback: FallbackSettings | None = Field(None, description="asked for what a venue does not give any more")
     selections: tuple[Selection, ...] = (Selection(),)
     workers: int = Field(2, ge=1, le=1_000, description="fetch actors; the budget is shared by all")
     pages_per_shard: int = Field(20, ge=1, le=1_000)

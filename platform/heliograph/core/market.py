@@ -14,6 +14,8 @@ from heliograph.core.timeframe import Timeframe
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+Kind = Literal["spot", "swap"]
+"""Spot, or perpetual swaps."""
 
 
 def slug(symbol: str) -> str:
@@ -24,6 +26,15 @@ def slug(symbol: str) -> str:
 def unslug(text: str) -> str:
     """Inverse of `slug`."""
     return text.replace("-", "/", 1).replace("_", ":", 1)
+
+
+def kind_of(symbol: str) -> Kind:
+    """Which kind of market a unified symbol names.
+
+    >>> kind_of("BTC/USDT"), kind_of("BTC/USDT:USDT")
+    ('spot', 'swap')
+    """
+    return "swap" if ":" in symbol else "spot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +51,7 @@ class Market:
 
     venue: str
     symbol: str
-    kind: Literal["spot", "swap"]
+    kind: Kind
     base: str
     quote: str
     price_tick: Decimal
@@ -57,17 +68,20 @@ class Market:
 
 @dataclass(frozen=True, slots=True)
 class VenueRules:
-    """What a planner must know about a venue's candle endpoint.
+    """What a planner must know about a venue's candles of one kind of market.
 
     Attributes:
-        timeframes: native timeframes that are right on this venue.
+        timeframes: native timeframes that are right on this venue, on the grids of `heliograph.core.calendars`.
         page_limit: candles in one answer, at most.
         horizon_candles: how many of the newest candles can be had at all; None for full history.
         weight_per_page: what one page costs of the budget.
-        weight_per_s: budget that the venue grants per second and address.
-        weight_burst: budget that may be spent at once.
+        weight_limit: budget that the venue grants within any ``window_s`` seconds, to one address.
         seeks_first: a page asked for from the epoch starts at the first candle ever.
+        kind: of the markets that these rules hold for.
+        pool: name of the budget that pays; rules with the same pool share it.
         close_delay_ms: how long after its close a candle can be revised.
+        fills_quiet: the venue sends a flat bar where nothing was traded, so a bar that is absent is an outage.
+        is_certified: proved by the contract suite; False for an exchange that only ccxt's own call reaches.
     """
 
     venue: str
@@ -75,10 +89,19 @@ class VenueRules:
     page_limit: int
     horizon_candles: int | None
     weight_per_page: float
-    weight_per_s: float
-    weight_burst: float
+    weight_limit: float
+    window_s: float
     seeks_first: bool
+    kind: Kind = "spot"
+    pool: str = ""
     close_delay_ms: int = 0
+    fills_quiet: bool = False
+    is_certified: bool = True
+
+    @property
+    def weight_per_s(self) -> float:
+        """The budget as a steady rate."""
+        return self.weight_limit / self.window_s
 
 
 @dataclass(frozen=True, slots=True)

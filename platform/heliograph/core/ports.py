@@ -34,6 +34,8 @@ class Page:
         query: the query or body as sent.
         sha256: of the raw response body, hex.
         fetched_ts_ms: when it came.
+        checksum: what became of the checksum that the source publishes beside its file: ``verified``,
+            ``none published``, or empty where the answer is no file.
     """
 
     candles: Candles
@@ -41,6 +43,20 @@ class Page:
     query: str
     sha256: str
     fetched_ts_ms: int
+    checksum: str = ""
+
+
+class Budget(Protocol):
+    """The right to spend a venue's rate limit."""
+
+    async def __call__(self, weight: float) -> None:
+        """Return once ``weight``, in ccxt's cost units, may be spent."""
+
+    def pause(self, seconds: float) -> None:
+        """The venue asks everybody at this address to be silent for so long."""
+
+    def used(self, weight: float) -> None:
+        """The venue says that this address has used so much within its window."""
 
 
 class CandleSource(Protocol):
@@ -100,6 +116,9 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str) -> list[str]:
         """Keys under the prefix, sorted."""
+
+    def delete(self, key: str) -> None:
+        """Remove the object; harmless where there is none."""
 
 
 class Broker(Protocol):

@@ -13,8 +13,8 @@ CANDLES = pa.schema(
         pa.field("symbol", pa.string(), nullable=False),  # slug: BTC-USDT
         pa.field("open_ts_ms", pa.int64(), nullable=False),
         pa.field("open_ticks", pa.int64(), nullable=False),
-        pa.field("high_ticks", pa.int64(), nullable=False),
-        pa.field("low_ticks", pa.int64(), nullable=False),
+        pa.field("upper_wick_ticks", pa.int64(), nullable=False),  # high = max(open, close) + upper wick
+        pa.field("lower_wick_ticks", pa.int64(), nullable=False),  # low = min(open, close) - lower wick
         pa.field("close_ticks", pa.int64(), nullable=False),
         pa.field("volume_ticks", pa.int64(), nullable=False),
         pa.field("price_scale", pa.int8(), nullable=False),  # price = ticks / 10**price_scale
@@ -22,7 +22,36 @@ CANDLES = pa.schema(
     ]
 )
 """Raw candles: exactly what the venue sent, in integers of ticks. The first three columns are partitions: they stand
-in the folder names and in the Delta log, not in the Parquet files."""
+in the folder names and in the Delta log, not in the Parquet files. High and low stand as wicks, which take half the
+bytes; a wick is negative where a venue's high lies below its open."""
+
+TRADES = pa.schema(
+    [
+        *(pa.field(name, pa.string(), nullable=False) for name in PARTITION_COLUMNS),
+        pa.field("ts_ms", pa.int64(), nullable=False),
+        pa.field("price_ticks", pa.int64(), nullable=False),
+        pa.field("qty_ticks", pa.int64(), nullable=False),
+        pa.field("price_scale", pa.int8(), nullable=False),
+        pa.field("qty_scale", pa.int8(), nullable=False),
+        pa.field("is_buy", pa.bool_(), nullable=False),  # the taker bought
+        pa.field("id", pa.string(), nullable=False),  # "" where the venue gives none
+    ]
+)
+"""Raw trades; their timeframe is `TICK`."""
+
+POINTS = pa.schema(
+    [
+        *(pa.field(name, pa.string(), nullable=False) for name in PARTITION_COLUMNS),
+        pa.field("event_ts_ms", pa.int64(), nullable=False),
+        pa.field("known_ts_ms", pa.int64(), nullable=False),
+        pa.field("value_ticks", pa.int64(), nullable=False),
+        pa.field("value_scale", pa.int8(), nullable=False),
+    ]
+)
+"""Funding rates (timeframe `TICK`) and open interest (timeframe: the period between two points)."""
+
+TICK = "tick"
+"""Stands as timeframe where a table's rows come when they come."""
 
 COVERAGE = pa.schema(
     [

@@ -45,15 +45,15 @@ class Timeframe:
         3600000
         """
         if self.is_calendar:
-            t = datetime.fromtimestamp(ts_ms / 1000, tz=UTC)
-            return _month_open_ms(t.year, t.month)
+            t = datetime.fromtimestamp((ts_ms - self.offset_ms) / 1000, tz=UTC)
+            return _month_open_ms(t.year, t.month) + self.offset_ms
         return (ts_ms - self.offset_ms) // self.ms * self.ms + self.offset_ms
 
     def next(self, open_ts_ms: int) -> int:
         """Open of the bar after the one that opens at ``open_ts_ms``; the same as its close."""
         if self.is_calendar:
-            t = datetime.fromtimestamp(open_ts_ms / 1000, tz=UTC)
-            return _month_open_ms(t.year + t.month // 12, t.month % 12 + 1)
+            t = datetime.fromtimestamp((open_ts_ms - self.offset_ms) / 1000, tz=UTC)
+            return _month_open_ms(t.year + t.month // 12, t.month % 12 + 1) + self.offset_ms
         return open_ts_ms + self.ms
 
     def close_ms(self, open_ts_ms: int) -> int:
@@ -83,7 +83,8 @@ class Timeframe:
     def floor_array(self, ts_ms: IntArray) -> IntArray:
         """`floor` of every element; int64[n] in, int64[n] out."""
         if self.is_calendar:
-            return ts_ms.astype("datetime64[ms]").astype("datetime64[M]").astype("datetime64[ms]").astype(np.int64)
+            months = (ts_ms - self.offset_ms).astype("datetime64[ms]").astype("datetime64[M]")
+            return months.astype("datetime64[ms]").astype(np.int64) + self.offset_ms
         return (ts_ms - self.offset_ms) // self.ms * self.ms + self.offset_ms
 
     def __str__(self) -> str:

@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 
 from heliograph.config.settings import Selection
-from heliograph.core.market import Market, VenueRules
+from heliograph.core.market import IntArray, Kind, Market, VenueRules, kind_of
 from heliograph.core.schema import COVERAGE, PLAN
-from heliograph.core.timeframe import Timeframe
-from heliograph.ingest.select import matches, require_matches
+from heliograph.core.timeframe import TIMEFRAMES, Timeframe
+from heliograph.ingest.select import matches
 from heliograph.lake import coverage as known
 from heliograph.lake.coverage import Index, Interval, Key
+
+BYTES_PER_CANDLE = 9.0
+"""In the lake, as measured on a year of minutes; see `heliograph.lake.part`."""
+
+Lane = tuple[str, Kind]
+"""A venue, and a kind of its markets."""
 
 _END_OF_TIME_MS = 2**62
 
@@ -70,15 +77,12 @@ def plan(
 ) -> Plan:
     """Cut what is wanted, and neither there nor known to be absent, into shards.
 
-    Only closed bars are planned, from the market's first candle (or the venue's horizon) on.
-
-    Raises:
-        ConfigError: a venue, symbol or timeframe matches nothing; with the names that are spelled alike.
+    Only closed bars are planned, from the market's first candle (or the venue's horizon) on. Names that mean nothing
+    are passed over: `heliograph.ingest.select.require_matches` tells them.
     """
-    require_matches({c.rules.venue: (c.rules, c.markets) for c in catalogues}, selections)
     covered = known.index(coverage)
     ends = {status: known.index(coverage, (status,)) for status in ("not_listed", "delisted", "have")}
-    shards: list[tuple[object, ...]] = []
+    shards = _Shards(pages_per_shard)
     reasons: list[tuple[object, ...]] = []
     for catalogue, market, timeframe, selection in _series(catalogues, selections):
         key = (market.venue, timeframe.name, market.symbol)
@@ -87,9 +91,72 @@ def plan(
                 if status:
                     reasons.append((*key, *gap, status, 0, 0, detail))
                 else:
-                    shards += ((*key, *s) for s in _cut(gap, timeframe, catalogue.rules, pages_per_shard))
+                    shards.cut(key, gap, timeframe, catalogue.rules.page_limit)
             covered[key] = known.merge([*covered.get(key, []), piece])
-    return Plan(shards=_table(shards, PLAN), reasons=_table(reasons, COVERAGE))
+    return Plan(shards=shards.table(), reasons=_table(reasons, COVERAGE))
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a plan means for one venue and kind, before anything is fetched.
+
+    Attributes:
+        series: pairs of symbol and timeframe.
+        requests: candle pages, the fewest possible.
+        candles: bars of the intervals to ask for; what was not traded will not come.
+        seconds: that the venue's limit alone takes, from one address.
+        size_bytes: in the lake, about.
+    """
+
+    venue: str
+    kind: Kind
+    symbols: int
+    series: int
+    shards: int
+    requests: int
+    candles: int
+    seconds: float
+    size_bytes: int
+
+
+def outline(plan: Plan, rules: Mapping[Lane, VenueRules], *, scales: Mapping[str, float]) -> list[Outline]:
+    """What fetching a plan takes, by venue and kind, the longest first.
+
+    Args:
+        rules: of every venue and kind in the plan.
+        scales: by venue, the share of its limit that may be used.
+    """
+    lanes = lanes_of(plan.shards)
+    columns = {name: np.asarray(plan.shards.column(name)) for name in PLAN.names}
+    spans = columns["end_ms"] - columns["start_ms"]
+    found = []
+    for lane, rows in lanes.items():
+        names = list(zip(columns["symbol"][rows], columns["timeframe"][rows], strict=True))
+        lengths_ms = np.asarray([TIMEFRAMES[name].ms for _, name in names])
+        pages, candles = int(columns["pages"][rows].sum()), int((spans[rows] / lengths_ms).sum())
+        said = rules[lane]
+        found.append(
+            Outline(
+                *lane,
+                symbols=len({symbol for symbol, _ in names}),
+                series=len(set(names)),
+                shards=len(rows),
+                requests=pages,
+                candles=candles,
+                seconds=pages * said.weight_per_page / (said.weight_per_s * scales[lane[0]]),
+                size_bytes=round(candles * BYTES_PER_CANDLE),
+            )
+        )
+    return sorted(found, key=lambda row: -row.seconds)
+
+
+def lanes_of(shards: pa.Table) -> dict[Lane, IntArray]:
+    """Rows of a PLAN table by venue and kind, in the table's order."""
+    venues, symbols = (shards.column(name).to_pylist() for name in ("venue", "symbol"))
+    rows: dict[Lane, list[int]] = {}
+    for row, (venue, symbol) in enumerate(zip(venues, symbols, strict=True)):
+        rows.setdefault((venue, kind_of(symbol)), []).append(row)
+    return {lane: np.asarray(found, dtype=np.int64) for lane, found in rows.items()}
 
 
 def _series(
@@ -148,15 +215,36 @@ def _reach(
     return first, last
 
 
-def _cut(
-    interval: Interval, timeframe: Timeframe, rules: VenueRules, pages_per_shard: int
-) -> Iterator[tuple[int, int, int]]:
-    """(start, end, pages) of shards of whole pages."""
-    start, end = interval
-    while start < end:
-        stop = min(forward(timeframe, start, rules.page_limit * pages_per_shard), end)
-        yield start, stop, least_pages(timeframe, start, stop, page_limit=rules.page_limit)
-        start = stop
+class _Shards:
+    """PLAN rows under way, as columns."""
+
+    def __init__(self, pages_per_shard: int) -> None:
+        self._pages_per_shard = pages_per_shard
+        self._keys: list[Key] = []
+        self._cuts: list[tuple[IntArray, IntArray, IntArray]] = []
+
+    def cut(self, key: Key, interval: Interval, timeframe: Timeframe, page_limit: int) -> None:
+        """Add the interval, bounds on the grid, as shards of whole pages."""
+        if timeframe.is_calendar:
+            starts = timeframe.opens(*interval)[:: page_limit * self._pages_per_shard]
+        else:
+            starts = np.arange(*interval, timeframe.ms * page_limit * self._pages_per_shard, dtype=np.int64)
+        ends = np.append(starts[1:], interval[1])
+        if timeframe.is_calendar:
+            bars = np.asarray([timeframe.count(*bounds) for bounds in zip(starts, ends, strict=True)], dtype=np.int64)
+        else:
+            bars = -(-(ends - starts) // timeframe.ms)
+        self._keys.append(key)
+        self._cuts.append((starts, ends, -(-bars // page_limit)))
+
+    def table(self) -> pa.Table:
+        """All of it, as PLAN."""
+        if not self._keys:
+            return PLAN.empty_table()
+        where = np.repeat(np.arange(len(self._keys)), [len(starts) for starts, _, _ in self._cuts])
+        names = [pa.array(column).take(pa.array(where)) for column in zip(*self._keys, strict=True)]
+        numbers = [pa.array(np.concatenate(column)) for column in zip(*self._cuts, strict=True)]
+        return pa.table([*names, *numbers], schema=PLAN)
 
 
 def least_pages(timeframe: Timeframe, start_ms: int, end_ms: int, *, page_limit: int) -> int:
@@ -166,7 +254,10 @@ def least_pages(timeframe: Timeframe, start_ms: int, end_ms: int, *, page_limit:
     >>> least_pages(parse("1h"), 0, 1_001 * 3_600_000, page_limit=1_000)
     2
     """
-    return -(-timeframe.count(start_ms, end_ms) // page_limit)
+    if timeframe.is_calendar:
+        return -(-timeframe.count(start_ms, end_ms) // page_limit)
+    bars = max(0, -(-(end_ms - timeframe.ceil(start_ms)) // timeframe.ms))
+    return -(-bars // page_limit)
 
 
 def forward(timeframe: Timeframe, open_ts_ms: int, bars: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from heliograph.core import timeframe as timeframes
+from heliograph.core.calendars import grid
 from heliograph.core.errors import HeliographError, SchemaMismatch, SymbolGone
 from heliograph.core.market import Market
 from heliograph.core.ports import CandleSource, ObjectStore
@@ -42,7 +42,7 @@ async def fetch_shard(
         no candle), then what failed (``fetch_failed`` with the reason; ``delisted`` where a dead market's symbol is
         gone). Absent bars among a venue's newest are in no row's interval, so that the next run asks again.
     """
-    timeframe = timeframes.parse(row["timeframe"])
+    timeframe = grid(row["venue"], row["timeframe"])
     patience = Patience(attempts, _generator(row), sleep)
     done = await walk(source, market, timeframe, row["start_ms"], row["end_ms"], patience=patience)
     candles = done.candles

@@ -15,26 +15,33 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from heliograph.config.settings import LakeSettings
-from heliograph.core.errors import Retryable
+from heliograph.core.errors import InvariantBroken, Retryable
 from heliograph.core.ports import Clock, ObjectStore
 from heliograph.core.schema import COVERAGE, HAVE
 from heliograph.lake import coverage, delta
 from heliograph.lake.coverage import TRIED_AGAIN, Index, merge, subtract
-from heliograph.lake.layout import CANDLES_TABLE, COVERAGE_TABLE
+from heliograph.lake.layout import CANDLES_TABLE
 from heliograph.lake.lease import Lease
+from heliograph.lake.store import probe
+from heliograph.lake.tables import named
 from heliograph.telemetry.clock import SystemClock
 
 Row = Mapping[str, Any]
 
 
 class Committer:
-    """The only writer of the Delta log; a context manager that holds the lease.
+    """The only writer of one table's Delta log; a context manager that holds the lease.
 
     The lease keeps two runs from getting in each other's way. What keeps the lake right even without it is that every
     commit must be the one right after the version whose coverage this committer knows, or it fails.
 
-    A commit of candles carries its coverage rows with it; the coverage table is a projection of those and is caught up
+    A commit of parts carries its coverage rows with it; the coverage table is a projection of those and is caught up
     by whoever commits next, so that dying at any point loses and doubles nothing.
+
+    Attributes:
+        table: what it writes.
+        store: where the lake lies.
+        clock: by which it commits.
     """
 
     def __init__(
@@ -43,16 +50,18 @@ class Committer:
         store: ObjectStore,
         holder: str,
         *,
+        table: str = CANDLES_TABLE,
         clock: Clock | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self.table = named(table)
+        self.store = store
+        self.clock = clock or SystemClock()
         self._settings = settings
-        self._store = store
-        self._clock = clock or SystemClock()
         self._sleep = sleep
         lease_ms = round(settings.lease_s * 1000)
-        self._lease = Lease(store, CANDLES_TABLE, holder, lease_ms=lease_ms, clock=self._clock)
-        self._candles: DeltaTable
+        self._lease = Lease(store, table, holder, lease_ms=lease_ms, clock=self.clock)
+        self._parts: DeltaTable
         self._coverage: DeltaTable
         self._have: Index
         self._known: Index
@@ -63,12 +72,16 @@ class Committer:
 
         Raises:
             Retryable: another committer is alive.
+            ConfigError: the store lets two writers win (it is tried before a table is made), or an older release
+                wrote this lake in another form.
         """
+        if delta.open_table(self._settings, self.table.name) is None:
+            probe(self.store)
         self._lease.acquire(self._sleep)
-        self._candles = self._table(CANDLES_TABLE)
-        self._coverage = self._table(COVERAGE_TABLE)
+        self._parts = delta.writable_table(self._settings, self.table.name)
+        self._coverage = delta.writable_table(self._settings, self.table.coverage)
         self._project()
-        rows = coverage.read(self._settings)
+        rows = coverage.read(self._settings, self.table.name)
         self._have = coverage.index(rows, (HAVE,))
         self._known = coverage.index(rows)
         self._failures = {tuple(row.values()) for row in rows.to_pylist() if row["status"] in TRIED_AGAIN}
@@ -83,6 +96,11 @@ class Committer:
     def epoch(self) -> int:
         """The lease's epoch: how many committers this lake has had."""
         return self._lease.epoch
+
+    @property
+    def have(self) -> Index:
+        """Intervals that the table has, of every market."""
+        return self._have
 
     def renew(self) -> None:
         """Keep the lease while there is nothing to commit; call it at least every ``lake.lease_s``.
@@ -101,7 +119,7 @@ class Committer:
             reasons: COVERAGE rows of intervals that need no part.
 
         Returns:
-            The version of the candles table that holds all of it.
+            The version of the table that holds all of it.
 
         Raises:
             Permanent: another committer has taken over; nothing was written.
@@ -109,53 +127,92 @@ class Committer:
         """
         news = [row for row in (*manifests, *reasons) if self._learn(row)]
         if not news:
-            return int(self._candles.version())
-        now_ms = self._clock.now_ms()
-        return self._write([delta.add_part(row, now_ms) for row in news if row["status"] == HAVE], news)
+            return int(self._parts.version())
+        now_ms = self.clock.now_ms()
+        return self._write([delta.add_part(row, now_ms, self.table) for row in news if row["status"] == HAVE], news)
 
     def replace(self, part: Row, manifests: Sequence[Row]) -> int:
-        """Swap a live part for a new fetch of the interval that its candles span, in one transaction.
+        """Swap a live part for a new fetch of the interval that its rows span, in one transaction.
 
         Args:
             part: a row of `read.live_parts`.
             manifests: what came of fetching that interval again; coverage stays as it is.
 
         Returns:
-            The version of the candles table.
+            The version of the table.
 
         Raises:
             Retryable: the interval did not come whole; nothing was written.
         """
         for row in manifests:
             if row["status"] in TRIED_AGAIN:
-                raise Retryable(f"{part['path']} stays as it is, for its candles did not come again: {row['detail']}")
-        now_ms = self._clock.now_ms()
-        adds = [delta.add_part(row, now_ms) for row in manifests if row["status"] == HAVE]
+                raise Retryable(f"{part['path']} stays as it is, for its rows did not come again: {row['detail']}")
+        now_ms = self.clock.now_ms()
+        adds = [delta.add_part(row, now_ms, self.table) for row in manifests if row["status"] == HAVE]
         return self._write([delta.remove_part(part, now_ms), *adds], ())
 
-    def _table(self, name: str) -> DeltaTable:
-        return delta.open_table(self._settings, name) or delta.create_table(self._settings, name)
+    def rewrite(self, parts: Sequence[Row], manifests: Sequence[Row]) -> int:
+        """Swap live parts for others that hold the same rows, in one transaction that changes no data.
+
+        Args:
+            parts: rows of `read.live_parts`.
+            manifests: of the parts that replace them; coverage stays as it is.
+
+        Returns:
+            The version of the table.
+
+        Raises:
+            InvariantBroken: the new parts hold more or fewer rows; nothing was written.
+        """
+        before, after = (sum(row["candles"] for row in rows) for rows in (parts, manifests))
+        if before != after:
+            raise InvariantBroken(f"{len(parts)} parts of {before} rows were to be rewritten as {after} rows")
+        now_ms = self.clock.now_ms()
+        removed = [delta.remove_part(part, now_ms, is_news=False) for part in parts]
+        added = [delta.add_part(row, now_ms, self.table, is_news=False) for row in manifests]
+        return self._write([*removed, *added], ())
+
+    def merge_coverage(self, *, min_files: int) -> int:
+        """Rewrite the coverage table's files as one, where there are ``min_files`` or more; returns how many."""
+        self._project()
+        files = delta.files(self._coverage)
+        if len(files) < min_files:
+            return 0
+        self._lease.renew()
+        now_ms = self.clock.now_ms()
+        removed = [delta.remove_file(path, size, now_ms) for path, size in files.items()]
+        rows = coverage.read(self._settings, self.table.name)
+        self._commit_coverage(rows, removed, delta.projected_version(self._coverage))
+        return len(files)
 
     def _write(self, actions: Sequence[Any], rows: Iterable[Row]) -> int:
         self._lease.renew()
         words = [[row[name] for name in COVERAGE.names] for row in rows]
-        delta.append(self._candles, actions, {delta.ROWS_KEY: words}, batch=secrets.token_hex(8))
+        told = {delta.ROWS_KEY: words, delta.COMMITTED_KEY: self.clock.now_ms()}
+        delta.append(self._parts, actions, told, batch=secrets.token_hex(8))
         self._project()
-        return int(self._candles.version())
+        return int(self._parts.version())
 
     def _project(self) -> None:
-        """Bring the coverage table up to the candles log."""
-        rows = delta.unprojected(self._candles, self._coverage)
-        if not rows:
-            return
-        version = self._candles.version()
-        schema = COVERAGE.with_metadata({delta.PROJECTED_KEY: str(version)})  # the same rows again are another file
+        """Bring the coverage table up to the log of the parts."""
+        rows = delta.unprojected(self._parts, self._coverage)
+        if rows:
+            self._commit_coverage(pa.Table.from_pylist(rows, schema=COVERAGE), (), int(self._parts.version()))
+
+    def _commit_coverage(self, rows: pa.Table, removed: Sequence[Any], version: int) -> None:
+        """One file of coverage rows in place of those removed; ``version`` of the parts is what they reach to."""
+        base = self._coverage.version()
+        named_rows = rows.replace_schema_metadata(
+            {"heliograph.after": f"{version}.{base}"}
+        )  # the same rows: another file
         sink = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink, compression="zstd")
+        pq.write_table(named_rows, sink, compression="zstd")
         path = f"{hashlib.sha256(sink.getvalue()).hexdigest()}.parquet"
-        self._store.put_if_absent(f"{COVERAGE_TABLE}/{path}", sink.getvalue())
-        add = delta.add_file(path, len(sink.getvalue()), len(rows), self._clock.now_ms())
-        delta.append(self._coverage, [add], {delta.PROJECTED_KEY: version}, batch=secrets.token_hex(8))
+        self.store.put_if_absent(f"{self.table.coverage}/{path}", sink.getvalue())
+        now_ms = self.clock.now_ms()
+        add = delta.add_file(path, len(sink.getvalue()), rows.num_rows, now_ms, is_news=not removed)
+        told = {delta.PROJECTED_KEY: version, delta.COMMITTED_KEY: now_ms}
+        delta.append(self._coverage, [*removed, add], told, batch=secrets.token_hex(8))
 
     def _learn(self, row: Row) -> bool:
         """Whether the row is news; if so it is known from now on."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import reduce
+from operator import and_
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from heliograph.config.settings import LakeSettings
 from heliograph.core.schema import COVERAGE
 from heliograph.lake import delta
-from heliograph.lake.layout import CANDLES_TABLE, COVERAGE_TABLE
+from heliograph.lake.layout import CANDLES_TABLE
+from heliograph.lake.tables import named
 
 Interval = tuple[int, int]
 """Half-open, UTC epoch ms."""
@@ -26,19 +30,35 @@ TRIED_AGAIN = ("fetch_failed",)
 """Statuses that leave an interval missing."""
 
 
-def read(settings: LakeSettings) -> pa.Table:
+def read(settings: LakeSettings, table: str = CANDLES_TABLE, *, as_of: int | None = None) -> pa.Table:
     """Every coverage row (COVERAGE), those of commits that no projection holds yet included; empty for a new lake.
 
     An interval can stand in several rows: one that failed and then came has both. `index` knows which count.
+
+    Args:
+        table: whose coverage.
+        as_of: a version of that table; None takes the newest. An older one is read commit by commit.
+
+    Raises:
+        ConfigError: there is no such version.
     """
-    coverage = delta.open_table(settings, COVERAGE_TABLE)
-    candles = delta.open_table(settings, CANDLES_TABLE)
-    rows = [] if candles is None else delta.unprojected(candles, coverage)
+    if as_of is not None:
+        past = delta.open_table(settings, table, as_of)
+        return pa.Table.from_pylist([] if past is None else delta.unprojected(past, None), schema=COVERAGE)
+    coverage = delta.open_table(settings, named(table).coverage)
+    parts = delta.open_table(settings, table)
+    rows = [] if parts is None else delta.unprojected(parts, coverage)
     late = pa.Table.from_pylist(rows, schema=COVERAGE)
     if coverage is None or not coverage.version():
         return late
     stored = pl.scan_delta(coverage).collect().to_arrow().select(COVERAGE.names).cast(COVERAGE)
     return pa.concat_tables([stored, late])
+
+
+def of_market(coverage: pa.Table, key: Key) -> pa.Table:
+    """The rows of one market and timeframe."""
+    wanted = (pc.field(name) == value for name, value in zip(("venue", "timeframe", "symbol"), key, strict=True))
+    return coverage.filter(reduce(and_, wanted))
 
 
 def index(coverage: pa.Table, statuses: Iterable[str] | None = None) -> Index:
@@ -59,7 +79,7 @@ def index(coverage: pa.Table, statuses: Iterable[str] | None = None) -> Index:
 
 def missing(coverage: pa.Table, key: Key, wanted: Iterable[Interval]) -> list[Interval]:
     """The parts of the wanted intervals that the lake neither has nor has a reason to lack; what failed is missing."""
-    covered = index(coverage).get(key, [])
+    covered = index(of_market(coverage, key)).get(key, [])
     return [gap for interval in merge(wanted) for gap in subtract(interval, covered)]
 
 

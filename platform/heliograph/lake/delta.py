@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
@@ -15,20 +16,24 @@ from deltalake.transaction import AddAction, RemoveAction
 from heliograph.config.settings import LakeSettings
 from heliograph.core.errors import ConfigError, Permanent, Retryable
 from heliograph.core.market import slug
-from heliograph.core.schema import CANDLES, COVERAGE, PARTITION_COLUMNS
-from heliograph.lake.layout import CANDLES_TABLE, COVERAGE_TABLE, table_uri
+from heliograph.core.ports import ObjectStore
+from heliograph.core.schema import COVERAGE, PARTITION_COLUMNS
+from heliograph.lake.layout import table_uri
 from heliograph.lake.store import storage_options
+from heliograph.lake.tables import Table, delta_schema, missing_columns, require_columns
 
 ROWS_KEY = "heliograph.coverage"
-"""A candle commit carries the coverage rows of its shards under this key, before any other table knows them."""
+"""A commit carries the coverage rows of its shards under this key, before any other table knows them."""
 
 PROJECTED_KEY = "heliograph.candles_version"
-"""A coverage commit says up to which candle commit it has taken their rows."""
+"""A coverage commit says up to which commit of its table it has taken their rows."""
 
 BATCH_KEY = "heliograph.batch"
 """Names a commit, so that a writer whose answer was lost can tell whether it stands."""
 
-_SCHEMAS = {CANDLES_TABLE: (CANDLES, PARTITION_COLUMNS), COVERAGE_TABLE: (COVERAGE, ())}
+COMMITTED_KEY = "heliograph.committed_ts_ms"
+"""When a commit was made, by the committer's clock."""
+
 _KEEP_THE_LOG = {"delta.enableExpiredLogCleanup": "false", "delta.logRetentionDuration": "interval 36500 days"}
 
 
@@ -51,7 +56,7 @@ def open_table(settings: LakeSettings, name: str, version: int | None = None) ->
 
 def create_table(settings: LakeSettings, name: str) -> DeltaTable:
     """The table, made empty where there is none; its log is never cleaned, for ``as_of`` reads it."""
-    schema, partitions = _SCHEMAS[name]
+    schema, partitions = delta_schema(name)
     return DeltaTable.create(
         table_uri(settings, name),
         Schema.from_arrow(schema),
@@ -60,6 +65,27 @@ def create_table(settings: LakeSettings, name: str) -> DeltaTable:
         configuration=_KEEP_THE_LOG,
         storage_options=storage_options(settings),
     )
+
+
+def writable_table(settings: LakeSettings, name: str) -> DeltaTable:
+    """The table with every column that this release knows; made where there is none.
+
+    A nullable column that the table lacks is added to it: its old parts read as null there, and readers that name
+    their columns go on as before.
+
+    Raises:
+        ConfigError: an older release wrote the table in a form that can't be added to.
+        Retryable: the store failed.
+    """
+    table = open_table(settings, name) or create_table(settings, name)
+    require_columns(table, name)
+    if fields := missing_columns(table, name):
+        try:
+            table.alter.add_columns(fields, commit_properties=CommitProperties(max_commit_retries=0))
+        except (DeltaError, OSError) as e:
+            raise Retryable(f"can't add {', '.join(f.name for f in fields)} to {table.table_uri}: {e}") from e
+        table.update_incremental()
+    return table
 
 
 def append(table: DeltaTable, actions: Sequence[Any], metadata: Mapping[str, Any], *, batch: str) -> None:
@@ -94,59 +120,98 @@ def _reload(table: DeltaTable, base: int) -> list[dict[str, Any]]:
         ) from e
 
 
+def commits(table: DeltaTable, count: int) -> list[dict[str, Any]]:
+    """What the ``count`` commits up to the version that ``table`` holds said of themselves, newest first."""
+    newest = int(table.version())
+    count = min(count, newest + 1)
+    if count <= 0:
+        return []
+    told = table.history(count)[-count:]  # it starts at the log's newest commit, whatever version the table holds
+    return [entry | {"version": newest - i} for i, entry in enumerate(told)]
+
+
 def log_since(table: DeltaTable, version: int) -> list[dict[str, Any]]:
     """What every commit after ``version`` said of itself, oldest first."""
-    newer = table.version() - version
-    return sorted(table.history(newer), key=lambda entry: int(entry["version"])) if newer > 0 else []
+    return commits(table, int(table.version()) - version)[::-1]
 
 
 def projected_version(coverage: DeltaTable | None) -> int:
-    """The last candle commit whose rows the coverage table holds."""
+    """The last commit of parts whose rows the coverage table holds."""
     if coverage is None:
         return 0
-    newest = coverage.history(1)
-    entries = newest if PROJECTED_KEY in newest[0] else coverage.history()
+    newest = commits(coverage, 1)
+    entries = newest if PROJECTED_KEY in newest[0] else commits(coverage, int(coverage.version()) + 1)
     return next((int(entry[PROJECTED_KEY]) for entry in entries if PROJECTED_KEY in entry), 0)
 
 
-def unprojected(candles: DeltaTable, coverage: DeltaTable | None) -> list[dict[str, Any]]:
-    """Coverage rows that stand in the candles log and not yet in the coverage table."""
-    entries = log_since(candles, projected_version(coverage))
+def unprojected(parts: DeltaTable, coverage: DeltaTable | None) -> list[dict[str, Any]]:
+    """Coverage rows that stand in the log of a table of parts and not yet in its coverage table."""
+    entries = log_since(parts, projected_version(coverage))
     return [dict(zip(COVERAGE.names, row, strict=True)) for entry in entries for row in entry.get(ROWS_KEY, ())]
 
 
-def add_part(manifest: Mapping[str, Any], now_ms: int) -> AddAction:
-    """The log entry that makes a candle part live."""
+def add_part(manifest: Mapping[str, Any], now_ms: int, table: Table, *, is_news: bool = True) -> AddAction:
+    """The log entry that makes a part live.
+
+    Args:
+        is_news: False where its rows were in the table before, in other parts.
+    """
     stats = {
         "numRecords": manifest["candles"],
-        "minValues": {"open_ts_ms": manifest["first_ts_ms"]},
-        "maxValues": {"open_ts_ms": manifest["last_ts_ms"]},
-        "nullCount": {"open_ts_ms": 0},
+        "minValues": {table.time: manifest["first_ts_ms"]},
+        "maxValues": {table.time: manifest["last_ts_ms"]},
+        "nullCount": {table.time: 0},
     }
     values = {"venue": manifest["venue"], "timeframe": manifest["timeframe"], "symbol": slug(manifest["symbol"])}
-    return AddAction(manifest["path"], manifest["size_bytes"], values, now_ms, True, json.dumps(stats))
+    return AddAction(manifest["path"], manifest["size_bytes"], values, now_ms, is_news, json.dumps(stats))
 
 
-def add_file(path: str, size_bytes: int, rows: int, now_ms: int) -> AddAction:
+def add_file(path: str, size_bytes: int, rows: int, now_ms: int, *, is_news: bool = True) -> AddAction:
     """The log entry of a file of a table without partitions."""
-    return AddAction(path, size_bytes, {}, now_ms, True, json.dumps({"numRecords": rows}))
+    return AddAction(path, size_bytes, {}, now_ms, is_news, json.dumps({"numRecords": rows}))
 
 
-def remove_part(part: Mapping[str, Any], now_ms: int) -> RemoveAction:
+def remove_part(part: Mapping[str, Any], now_ms: int, *, is_news: bool = True) -> RemoveAction:
     """The log entry that retires a row of `live_parts`."""
     values = {name: part[name] for name in PARTITION_COLUMNS}
-    return RemoveAction(part["path"], True, now_ms, part["size_bytes"], values)
+    return RemoveAction(part["path"], is_news, now_ms, part["size_bytes"], values)
 
 
-def live_parts(candles: DeltaTable) -> pa.Table:
-    """Parts of this version: venue, timeframe, symbol (slug), path, size_bytes, candles, first_ts_ms, last_ts_ms."""
-    adds = pa.table(candles.get_add_actions(flatten=True))
+def remove_file(path: str, size_bytes: int, now_ms: int) -> RemoveAction:
+    """The log entry that retires a file of a table without partitions, whose rows stay in another."""
+    return RemoveAction(path, False, now_ms, size_bytes, {})
+
+
+def live_parts(table: DeltaTable, spec: Table, partition: tuple[str, str, str] | None = None) -> pa.Table:
+    """Parts of this version: venue, timeframe, symbol (slug), path, size_bytes, candles, first_ts_ms, last_ts_ms.
+
+    Args:
+        partition: venue, timeframe and slug of the only market that is wanted; None takes all.
+    """
+    adds = pa.table(table.get_add_actions(flatten=True))
+    for name, value in zip(PARTITION_COLUMNS, partition or (), strict=bool(partition)):
+        adds = adds.filter(pc.field(f"partition.{name}") == value)
     named = {
         **{name: f"partition.{name}" for name in PARTITION_COLUMNS},
         "size_bytes": "size_bytes",
         "candles": "num_records",
-        "first_ts_ms": "min.open_ts_ms",
-        "last_ts_ms": "max.open_ts_ms",
+        "first_ts_ms": f"min.{spec.time}",
+        "last_ts_ms": f"max.{spec.time}",
     }
     paths = [unquote(path) for path in adds.column("path").to_pylist()]
     return pa.table({"path": pa.array(paths, pa.string()), **{new: adds.column(old) for new, old in named.items()}})
+
+
+def files(table: DeltaTable) -> dict[str, int]:
+    """Every file of this version and its bytes."""
+    adds = pa.table(table.get_add_actions(flatten=True))
+    names = (unquote(path) for path in adds.column("path").to_pylist())
+    return dict(zip(names, adds.column("size_bytes").to_pylist(), strict=True))
+
+
+def files_of_commit(store: ObjectStore, name: str, version: int) -> tuple[set[str], set[str]]:
+    """Paths that one commit added and removed."""
+    body = store.get(f"{name}/_delta_log/{version:020d}.json").decode()
+    actions = [json.loads(line) for line in body.splitlines() if line]
+    added, removed = ({unquote(a[kind]["path"]) for a in actions if kind in a} for kind in ("add", "remove"))
+    return added, removed

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from heliograph.core.errors import ConfigError
 
 _PRIVATE = ".heliograph"  # temporary and lock files; never listed
+_STAGED = "staged-"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class LocalStore:
@@ -65,6 +68,24 @@ class LocalStore:
         keys = (p.relative_to(self.root).as_posix() for p in folder.rglob("*") if p.is_file())
         return sorted(k for k in keys if k.startswith(prefix) and not k.startswith(_PRIVATE))
 
+    def delete(self, key: str) -> None:
+        """See `ObjectStore`."""
+        with self._told():
+            path = self._path(key)
+            path.unlink(missing_ok=True)
+            if path.parent.is_dir():
+                _sync_folder(path.parent)
+
+    def sweep_staged(self, before_ms: int) -> int:
+        """Remove temporary files that killed writers left before a moment (UTC epoch ms); returns how many."""
+        swept = 0
+        for path in (self.root / _PRIVATE).glob(f"{_STAGED}*"):
+            with suppress(FileNotFoundError):  # its writer lives and is done
+                if path.stat().st_mtime_ns < before_ms * 1_000_000:
+                    path.unlink()
+                    swept += 1
+        return swept
+
     def _path(self, key: str) -> Path:
         return self.root / key
 
@@ -73,8 +94,13 @@ class LocalStore:
         try:
             yield
         except OSError as e:
+            if e.errno in _FULL:
+                raise ConfigError(
+                    f"no room for the lake in {self.root}: {e.strerror}; nothing half-written is in it. Free some room "
+                    "and run again: it goes on where it stopped"
+                ) from e
             raise ConfigError(
-                f"can't write to the lake folder {self.root}: {e.strerror}; set lake.uri to a folder that you may write, with room"
+                f"can't write to the lake folder {self.root}: {e.strerror}; set lake.uri to a folder that you may write"
             ) from e
 
     @contextmanager
@@ -82,7 +108,7 @@ class LocalStore:
         target = self._path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
         (self.root / _PRIVATE).mkdir(exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self.root / _PRIVATE)
+        handle, name = tempfile.mkstemp(prefix=_STAGED, dir=self.root / _PRIVATE)
         staged = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:

@@ -91,6 +91,11 @@ class S3Store:
             )
             return sorted(o["Key"].removeprefix(self._prefix) for page in pages for o in page.get("Contents", ()))
 
+    def delete(self, key: str) -> None:
+        """See `ObjectStore`."""
+        with self._told(key):
+            self._s3.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+
     def _put(self, key: str, body: bytes, **condition: str) -> bool:
         checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()
         with self._told(key):

@@ -24,8 +24,6 @@ def open_store(settings: LakeSettings) -> ObjectStore:
 def probe(store: ObjectStore) -> None:
     """Write to the store and see that it honours if-absent and if-match; some stores ignore them silently.
 
-    Leaves one small object under ``probe/``.
-
     Raises:
         ConfigError: the store can't be written, or would let two writers win.
     """
@@ -38,6 +36,8 @@ def probe(store: ObjectStore) -> None:
     promises.append(("replaces the version that if-match names", store.put_if_match(key, b"3", tag)))
     promises.append(("refuses a version that is gone", not store.put_if_match(key, b"4", tag)))
     promises.append(("keeps the winner's bytes", store.get(key) == b"3"))
+    store.delete(key)
+    promises.append(("forgets what was deleted", store.get_tagged(key) is None))
     broken = [what for what, is_kept in promises if not is_kept]
     if broken:
         raise ConfigError(

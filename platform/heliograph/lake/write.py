@@ -1,4 +1,4 @@
-"""Write one shard's candles as a content-addressed part, with their provenance."""
+"""Write one shard's rows as a content-addressed part, with their provenance."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from heliograph.core.market import Candles
 from heliograph.core.ports import ObjectStore, Page
 from heliograph.core.schema import HAVE, PLAN
+from heliograph.core.series import SeriesPage
 from heliograph.lake.layout import CANDLES_TABLE, SCHEMA_VERSION, part_path
 from heliograph.lake.part import encode
+from heliograph.lake.tables import Rows, named
 
 Row = dict[str, Any]
 
@@ -19,36 +20,49 @@ Row = dict[str, Any]
 def write_part(
     store: ObjectStore,
     shard: Mapping[str, Any],
-    pages: Sequence[Page],
-    candles: Candles,
+    pages: Sequence[Page] | Sequence[SeriesPage],
+    rows: Rows,
     *,
     requests: int | None = None,
+    table: str = CANDLES_TABLE,
 ) -> Row:
-    """Put a shard's candles into the store; nobody sees them before they are committed.
+    """Put a shard's rows into the store; nobody sees them before they are committed.
 
     Args:
         shard: a PLAN row; its interval is what the part answers for.
-        pages: the answers that the candles came from.
-        candles: sorted, each open once, within the interval; not empty.
+        pages: the answers that the rows came from.
+        rows: sorted, each once, within the interval; not empty.
         requests: how many were sent; None where one a page.
+        table: where they belong.
 
     Returns:
         A MANIFEST row with status ``have``.
 
     Raises:
         SchemaMismatch: a number can't be stored exactly.
+        ConfigError: the store has no room, or refuses; nothing of the part can be seen.
     """
-    body = encode(candles, _provenance(shard, pages))
+    interval = {name: shard[name] for name in ("venue", "timeframe", "symbol", "start_ms", "end_ms")}
+    row = put_part(store, shard, rows, origin(interval, pages=[_page(page) for page in pages]), table=table)
+    return row | {"requests": len(pages) if requests is None else requests}
+
+
+def put_part(
+    store: ObjectStore, shard: Mapping[str, Any], rows: Rows, provenance: Mapping[str, Any], *, table: str
+) -> Row:
+    """`write_part` with the provenance as it shall stand."""
+    body = encode(rows, provenance, table=table)
     sha256 = hashlib.sha256(body).hexdigest()
     path = part_path(shard["venue"], shard["timeframe"], shard["symbol"], sha256)
-    store.put_if_absent(f"{CANDLES_TABLE}/{path}", body)
-    return manifest(shard, HAVE, requests=len(pages) if requests is None else requests) | {
+    store.put_if_absent(f"{table}/{path}", body)
+    times = getattr(rows, named(table).time)
+    return manifest(shard, HAVE) | {
         "path": path,
         "sha256": sha256,
         "size_bytes": len(body),
-        "candles": len(candles),
-        "first_ts_ms": int(candles.open_ts_ms[0]),
-        "last_ts_ms": int(candles.open_ts_ms[-1]),
+        "candles": len(rows),
+        "first_ts_ms": int(times[0]),
+        "last_ts_ms": int(times[-1]),
     }
 
 
@@ -67,20 +81,22 @@ def manifest(shard: Mapping[str, Any], status: str, *, requests: int = 0, detail
     }
 
 
-def _provenance(shard: Mapping[str, Any], pages: Sequence[Page]) -> Row:
-    return {
-        **{name: shard[name] for name in ("venue", "timeframe", "symbol", "start_ms", "end_ms")},
-        "pages": [
-            {
-                "endpoint": page.endpoint,
-                "query": page.query,
-                "sha256": page.sha256,
-                "fetched_ts_ms": page.fetched_ts_ms,
-                "candles": len(page.candles),
-            }
-            for page in pages
-        ],
-        "code_version": version("heliograph"),
-        "schema_version": SCHEMA_VERSION,
-        "archive_checksum": None,
+def origin(interval: Mapping[str, Any], **sources: Any) -> Row:
+    """What a part tells about where its rows came from.
+
+    Args:
+        interval: venue, timeframe, symbol, start_ms, end_ms of what it answers for.
+        sources: ``pages`` that a venue sent, or ``merged`` parts.
+    """
+    return {**interval, **sources, "code_version": version("heliograph"), "schema_version": SCHEMA_VERSION}
+
+
+def _page(page: Page | SeriesPage) -> Row:
+    told = {
+        "endpoint": page.endpoint,
+        "query": page.query,
+        "sha256": page.sha256,
+        "fetched_ts_ms": page.fetched_ts_ms,
+        "candles": len(page.candles if isinstance(page, Page) else page.rows),
     }
+    return told | ({"checksum": page.checksum} if page.checksum else {})

@@ -38,6 +38,7 @@ class Control:
             "now": self._now,
             "offers": self._offers,
             "candles": self._candles,
+            "series": self._series,
             "stats": self._stats,
             "log": self._log,
             "inject": self._inject,
@@ -67,6 +68,16 @@ class Control:
         window = book.window(args["symbol"], parse(args["timeframe"]), args["start_ms"], args["end_ms"])
         bars = window.series.bars(window.start, window.stop)
         return [[b.open_ts_ms, b.open, b.high, b.low, b.close, b.volume] for b in bars]
+
+    async def _series(self, args: Args) -> list[Any]:
+        book, symbol = self._exchange.venues[args["venue"]].book, args["symbol"]
+        interval = (args["start_ms"], args["end_ms"])
+        match args["data"]:
+            case "trades":
+                return [[t.ts_ms, t.price, t.qty, t.is_buy, str(t.id)] for t in book.trades(symbol, *interval)]
+            case "funding":
+                return book.funding(symbol, *interval)
+        return book.open_interest(symbol, parse("1h"), *interval)
 
     async def _stats(self, _: Args) -> Args:
         exchange = self._exchange

@@ -13,7 +13,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from heliograph.sandbox.clock import VirtualClock
 from heliograph.sandbox.exchange.venues import venue_of
-from heliograph.sandbox.exchange.wire import Reply, Request, Topic, Venue
+from heliograph.sandbox.exchange.wire import Frame, Reply, Request, Topic, TradeTopic, Venue
 from heliograph.sandbox.faults import Fault, Faults
 from heliograph.sandbox.meter import Charge, Meter
 
@@ -41,7 +41,7 @@ class Session:
     venue: Venue
     socket: web.WebSocketResponse
     transport: asyncio.Transport | None
-    topics: dict[str, Topic] = field(default_factory=dict)
+    topics: dict[str, Topic | TradeTopic] = field(default_factory=dict)
 
 
 class Exchange:
@@ -92,8 +92,16 @@ class Exchange:
             self.clock.move_to(now_ms)
             for session in tuple(self._sessions):
                 for topic in tuple(session.topics.values()):
-                    for bar, is_closed in session.venue.book.news(topic.symbol, topic.timeframe, since_ms):
-                        await self._send(session, session.venue.tell(topic, bar, is_closed))
+                    await self._tell(session, topic, since_ms)
+
+    async def _tell(self, session: Session, topic: Topic | TradeTopic, since_ms: int) -> None:
+        venue = session.venue
+        if isinstance(topic, TradeTopic):
+            if trades := venue.book.trades(topic.symbol, since_ms + 1, self.clock.now_ms() + 1):
+                await self._send(session, topic.tell(trades))
+            return
+        for bar, is_closed in venue.book.news(topic.symbol, topic.timeframe, since_ms):
+            await self._send(session, venue.tell(topic, bar, is_closed))
 
     async def inject(self, fault: Fault) -> None:
         """Queue a fault, or close a venue's sockets at once."""
@@ -105,7 +113,8 @@ class Exchange:
                 session.transport.abort()
 
     async def _serve_call(self, venue: Venue, request: web.BaseRequest) -> web.StreamResponse:
-        call = Request(request.host, request.path, dict(request.query))
+        body = await request.read() if request.can_read_body else b""
+        call = Request(request.host, request.path, dict(request.query), method=request.method, body=body)
         charge, fault = venue.charge(call), self.faults.take(venue.name, call.path)
         reply = self._reply(venue, call, charge, fault)
         self._note(venue, request, reply.status, charge.weight, fault)
@@ -166,11 +175,11 @@ class Exchange:
         if talk.begun or talk.ended:
             await self._announce()
 
-    async def _send(self, session: Session, text: str) -> None:
+    async def _send(self, session: Session, frame: Frame) -> None:
         if session.socket.closed:
             return
         try:
-            await session.socket.send_str(text)
+            await (session.socket.send_str(frame) if isinstance(frame, str) else session.socket.send_bytes(frame))
             self.calls[session.venue.name]["frames"] += 1
         except ConnectionResetError:  # it closed while we wrote; its reader takes it off the list
             return

@@ -12,9 +12,9 @@ import numpy as np
 from heliograph.core.errors import ConfigError, SchemaMismatch
 from heliograph.core.market import Candles
 from heliograph.core.money import to_ticks
+from heliograph.core.resample import resample
 from heliograph.core.timeframe import DAY_MS, Timeframe, parse
 from heliograph.sandbox import folder, generator
-from heliograph.sandbox.resample import resample
 
 Bases = Mapping[str, Mapping[str, Candles]]
 
@@ -38,6 +38,22 @@ class Bar:
     def mean(self) -> float:
         """Mean of the four prices."""
         return (self.open + self.high + self.low + self.close) / 4
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One trade.
+
+    Attributes:
+        id: ascending with time, of one symbol.
+        is_buy: the taker bought.
+    """
+
+    id: int
+    ts_ms: int
+    price: float
+    qty: float
+    is_buy: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +179,22 @@ class Tape:
             return self._aggregate(symbol, opened, _as_seen(part, base, now_ms, 10.0 ** -self._scales[symbol].volume))
         return None
 
+    def trades(self, symbol: str, start_ms: int, end_ms: int, *, times: int = 1) -> list[Trade]:
+        """Trades of ``[start_ms, end_ms)``, ascending, whose candles are the tape's: four to each of its finest bars.
+
+        Args:
+            times: multiplies every quantity.
+        """
+        found: list[Trade] = []
+        told = np.empty(0, dtype=np.int64)  # opens of the finer bars that have told theirs
+        for base, candles in self._bases[symbol]:
+            part = candles.between(base.floor(start_ms), end_ms)
+            untold = np.searchsorted(told, part.open_ts_ms) == np.searchsorted(told, part.open_ts_ms + base.ms)
+            part = part.take(untold & (part.volume > 0))
+            found += _trades(part, base, self._scales[symbol].volume, times)
+            told = np.union1d(told, part.open_ts_ms)
+        return [t for t in sorted(found, key=lambda t: t.id) if start_ms <= t.ts_ms < end_ms]
+
     def _aggregate(self, symbol: str, opened: int, part: Candles) -> Bar:
         volume = round(float(part.volume.sum()), self._scales[symbol].volume)
         low, high = float(part.low.min()), float(part.high.max())
@@ -206,6 +238,20 @@ class TapeSpec:
         if self.path is None:
             raise ConfigError(f"a {self.kind} tape needs the path of its folder")
         return Tape.from_folder(self.path) if self.kind == "folder" else Tape.recorded(self.path)
+
+
+def _trades(candles: Candles, timeframe: Timeframe, volume_scale: int, times: int) -> list[Trade]:
+    """Open, the extreme that the close is farther from, the other one, close; the volume in quarters of whole ticks."""
+    found = []
+    columns = (candles.open_ts_ms, candles.open, candles.high, candles.low, candles.close, candles.volume)
+    for opened, first, high, low, last, volume in zip(*(c.tolist() for c in columns), strict=True):
+        ticks = round(volume * 10**volume_scale) * times
+        extremes = (low, high) if last >= first else (high, low)
+        for i, price in enumerate((first, *extremes, last)):
+            ts_ms = opened + (timeframe.ms * i) // 4 + i
+            share = ticks // 4 + (i < ticks % 4)
+            found.append(Trade(ts_ms * 4 + i, ts_ms, price, share / 10**volume_scale, i % 2 == 0))
+    return found
 
 
 def _divides(finer: Timeframe, timeframe: Timeframe) -> bool:

@@ -125,6 +125,17 @@ class Sandbox:
         args = {"venue": venue, "symbol": symbol, "timeframe": timeframe, "start_ms": start_ms, "end_ms": end_ms}
         return Candles.of(self._ask("candles", **args))
 
+    def venue_series(
+        self, venue: str, symbol: str, data: str, *, start_ms: int = 0, end_ms: int = 2**53
+    ) -> list[tuple[Any, ...]]:
+        """What the venue would send now beside candles, of ``[start_ms, end_ms)``.
+
+        Args:
+            data: ``trades`` (time, price, quantity, taker bought, id), ``funding`` or ``open_interest`` (time, value).
+        """
+        args = {"venue": venue, "symbol": symbol, "data": data, "start_ms": start_ms, "end_ms": end_ms}
+        return [tuple(row) for row in self._ask("series", **args)]
+
     def play(self, bars: int, timeframe: str, pace_s: float) -> int:
         """Begin to move the clock bar by bar, one every ``pace_s`` seconds, the first one now; returns at once.
 

@@ -1,70 +1,132 @@
-"""What is known of each venue's candle endpoint: timeframes, page size, depth, budget and delay."""
+"""Every venue that candles can be had from: those that the contract suite proves, and what ccxt says of any other."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+import ccxt
+import ccxt.pro
 
 from heliograph.core.errors import ConfigError
-from heliograph.core.market import VenueRules
+from heliograph.core.market import Kind, VenueRules, kind_of
+from heliograph.core.timeframe import TIMEFRAMES
+from heliograph.sources.dialect import Dialect
+from heliograph.sources.venues import (
+    binance,
+    binanceusdm,
+    bitfinex,
+    bitget,
+    bitstamp,
+    bybit,
+    coinbase,
+    cryptocom,
+    gate,
+    htx,
+    hyperliquid,
+    kraken,
+    kucoin,
+    mexc,
+    okx,
+)
 
-# Weights are ccxt's cost units, because `ccxt.throttle` is told these; ccxt grants one unit every `rateLimit` ms.
-# A bucket spends at most `weight_per_s * t + weight_burst` in any t seconds; the figures below keep that within the
-# venue's own window: binance 6,000 weight a minute at 5 weight a unit, okx 20 calls in 2 s, kraken 1 unit a second.
-#
-# Left out because their bars are not proved to open on our grid: binance 3d and kraken 1w (derive them from 1d).
-RULES: dict[str, VenueRules] = {
-    r.venue: r
-    for r in (
-        VenueRules(
-            venue="binance",
-            timeframes=("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w", "1M"),
-            page_limit=1_000,
-            horizon_candles=None,
-            weight_per_page=0.4,
-            weight_per_s=19.0,
-            weight_burst=60.0,
-            seeks_first=True,
-        ),
-        VenueRules(
-            venue="okx",
-            timeframes=("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d", "1w", "1M"),
-            page_limit=300,
-            horizon_candles=None,
-            weight_per_page=1.0,
-            weight_per_s=9.0,
-            weight_burst=2.0,
-            seeks_first=False,
-        ),
-        VenueRules(
-            venue="kraken",
-            timeframes=("1m", "5m", "15m", "30m", "1h", "4h", "1d"),
-            page_limit=720,
-            horizon_candles=720,
-            weight_per_page=1.2,
-            weight_per_s=1.0,
-            weight_burst=1.2,
-            seeks_first=True,
-        ),
-    )
+DIALECTS: dict[str, Dialect] = {
+    "binance": binance.DIALECT,
+    "okx": okx.DIALECT,
+    "kraken": kraken.DIALECT,
+    "bybit": bybit.DIALECT,
+    "hyperliquid": hyperliquid.DIALECT,
+    "bitget": bitget.DIALECT,
+    "gate": gate.DIALECT,
+    "bitfinex": bitfinex.DIALECT,
+    "coinbase": coinbase.DIALECT,
+    "bitstamp": bitstamp.DIALECT,
+    "htx": htx.DIALECT,
+    "kucoin": kucoin.DIALECT,
+    "cryptocom": cryptocom.DIALECT,
+    "binanceusdm": binanceusdm.DIALECT,
+    "mexc": mexc.DIALECT,
 }
-"""Every venue that candles can be had from.
+"""The certified venues."""
 
-Sources: ccxt 4.5.90 `describe()` for units and costs; the venues' REST manuals for limits. `close_delay_ms`
-is zero: none of the three says that a bar may change after its close.
-"""
+RULES: dict[tuple[str, Kind], VenueRules] = {
+    (venue, kind): rules for venue, dialect in DIALECTS.items() for kind, rules in dialect.rules.items()
+}
+"""What the certified venues grant, by venue and kind of market."""
+
+_UNKNOWN_PAGE = 100  # few venues send less, and a short page only costs requests
 
 
-def rules(venue: str) -> VenueRules:
-    """The rules of ``venue``.
+def dialect(venue: str) -> Dialect:
+    """What is known of ``venue``.
 
     Raises:
-        ConfigError: there is no such venue; the message names those that are spelled alike.
+        ConfigError: ccxt has no such exchange, or it gives no candles; the message names those that are spelled alike.
+    """
+    return DIALECTS.get(venue) or _uncertified(venue)
+
+
+def rules(venue: str, kind: Kind = "spot") -> VenueRules:
+    """The rules of a venue's markets of one kind.
+
+    Raises:
+        ConfigError: there is no such venue, or it has no such markets.
 
     >>> rules("kraken").horizon_candles
     720
     """
-    try:
-        return RULES[venue]
-    except KeyError:
-        near = get_close_matches(venue, RULES) or sorted(RULES)
-        raise ConfigError(f"unknown venue {venue!r}: use {' or '.join(near)}") from None
+    found = dialect(venue).rules
+    if kind not in found:
+        raise ConfigError(f"{venue} has no {kind} markets here: use {' or '.join(found)}")
+    return found[kind]
+
+
+def rules_of(venue: str, symbol: str) -> VenueRules:
+    """The rules that hold for one market.
+
+    Raises:
+        ConfigError: there is no such venue, or it has no such markets.
+    """
+    return rules(venue, kind_of(symbol))
+
+
+def uncertified() -> list[str]:
+    """Every other exchange of ccxt that gives candles."""
+    return [v for v in ccxt.exchanges if v not in DIALECTS and getattr(ccxt, v)().has.get("fetchOHLCV")]
+
+
+def streams_candles(venue: str) -> bool:
+    """False where live candles must be built from trades."""
+    return bool(getattr(ccxt.pro, venue)().has.get("watchOHLCV"))
+
+
+@cache
+def _uncertified(venue: str) -> Dialect:
+    """What ccxt says of an exchange that nobody has proved: one call at a time at its pace, and no seeking."""
+    if venue not in ccxt.exchanges:
+        near = get_close_matches(venue, [*DIALECTS, *ccxt.exchanges]) or sorted(DIALECTS)
+        raise ConfigError(f"unknown venue {venue!r}: use {' or '.join(near)}")
+    exchange: Any = getattr(ccxt, venue)()
+    if not exchange.has.get("fetchOHLCV"):
+        raise ConfigError(f"{venue} gives no candles over ccxt; use another venue")
+    kinds: tuple[Kind, ...] = ("spot", "swap")
+    return Dialect(rules={kind: _said(exchange, kind) for kind in kinds if exchange.has.get(kind)})
+
+
+def _said(exchange: Any, kind: Kind) -> VenueRules:
+    features = (exchange.features or {}).get(kind) or {}
+    limit = (features.get("fetchOHLCV") or {}).get("limit") if "fetchOHLCV" in features else None
+    return VenueRules(
+        venue=exchange.id,
+        timeframes=tuple(name for name in TIMEFRAMES if name in exchange.timeframes),
+        page_limit=int(limit or _UNKNOWN_PAGE),
+        horizon_candles=None,
+        weight_per_page=1.0,
+        weight_limit=1.0,
+        window_s=exchange.rateLimit / 1_000,
+        seeks_first=False,
+        kind=kind,
+        pool=exchange.id,
+        is_certified=False,
+    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import importlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,12 @@ import ccxt
 
 from heliograph.config.settings import VenueSettings
 from heliograph.core.errors import ConfigError, RateLimited, Retryable
+from heliograph.core.market import Kind
+from heliograph.core.ports import Budget
+from heliograph.sources import catalog
+from heliograph.sources.dialect import Dialect
 from heliograph.sources.errors import translate
-
-Acquire = Callable[[float], Awaitable[None]]
-
-_OPTIONS: dict[str, dict[str, object]] = {
-    "binance": {"fetchMarkets": {"types": ["spot"]}},
-    "okx": {"fetchMarkets": {"types": ["spot"]}},
-    "kraken": {"ws": {"cost": 0.2}},  # it subscribes symbol by symbol: five a second, not one
-}
-# ccxt subscribes okx's bars from 6h up by their UTC+8 names, while its REST call asks for the UTC ones
-_STREAM_TIMEFRAMES: dict[str, dict[str, str]] = {
-    "okx": {"6h": "6Hutc", "12h": "12Hutc", "1d": "1Dutc", "1w": "1Wutc", "1M": "1Mutc"},
-}
+from heliograph.sources.rows import Rows, find
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +32,7 @@ class Answer:
         query: the query, or the body that was sent where there is none.
         status: of HTTP; None where no answer came.
         headers: names in lower case.
+        rows: the candle rows in it, if the caller reads them itself.
     """
 
     url: str
@@ -46,6 +40,7 @@ class Answer:
     status: int | None
     headers: Mapping[str, str]
     body: str
+    rows: Rows | None = None
 
     @property
     def sha256(self) -> str:
@@ -53,17 +48,29 @@ class Answer:
         return hashlib.sha256(self.body.encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class _Hearing:
+    """What one call hears.
+
+    Attributes:
+        takes_rows: candle rows are kept for the caller, and ccxt gets the answer without them.
+    """
+
+    takes_rows: bool
+    answers: list[Answer] = field(default_factory=list)
+
+
 # each call listens in its own context, so that calls under way at the same time never see each other's answers
-_heard: ContextVar[list[Answer] | None] = ContextVar("_heard", default=None)
+_hearing: ContextVar[_Hearing | None] = ContextVar("_hearing", default=None)
 
 
 class CcxtClient:
     """A keyless ccxt exchange behind a budget.
 
     Args:
-        acquire: waits until the given weight (ccxt's cost) may be spent.
         now_ms: the venue's now as far as it is known; it turns the end of a ban into a wait.
         streams: take the class that has WebSockets.
+        listing: ccxt's markets, as `listing` of another client gave them; None asks the venue once they are needed.
 
     Raises:
         ConfigError: the CA file can't be read.
@@ -73,46 +80,64 @@ class CcxtClient:
         self,
         venue: str,
         settings: VenueSettings,
-        acquire: Acquire,
+        budget: Budget,
         *,
+        kind: Kind = "spot",
         now_ms: Callable[[], int | None] = lambda: None,
         streams: bool = False,
+        listing: Sequence[Mapping[str, object]] | None = None,
     ) -> None:
         self.venue = venue
-        self._acquire = acquire
+        self.dialect = catalog.dialect(venue)
+        self._budget = budget
         self._now_ms = now_ms
-        self._quiet_until_s = 0.0
         self._loading = asyncio.Lock()
         module = importlib.import_module("ccxt.pro" if streams else "ccxt.async_support")
-        self.exchange: Any = getattr(module, venue)(_config(venue, settings, streams=streams))
+        self.exchange: Any = getattr(module, venue)(_config(venue, settings, self.dialect, kind, streams=streams))
         self.exchange.throttle = self._throttle
         self.exchange.on_rest_response = self._on_answer
+        if listing is not None:
+            self.exchange.set_markets(list(listing))
 
-    async def call(self, name: str, *args: object, **kwargs: object) -> tuple[Any, Answer | None]:
+    async def call(
+        self, name: str, *args: object, takes_rows: bool = False, **kwargs: object
+    ) -> tuple[Any, Answer | None]:
         """Call a method of ccxt; also its last HTTP answer, if it got one.
+
+        Args:
+            takes_rows: the answer's candle rows are left to the caller (`Answer.rows`); ccxt sees an empty page.
 
         Raises:
             HeliographError: see `heliograph.sources.errors`.
         """
-        answers: list[Answer] = []
-        token = _heard.set(answers)
+        hearing = _Hearing(takes_rows)
+        token = _hearing.set(hearing)
         try:
             result = await getattr(self.exchange, name)(*args, **kwargs)
         except ccxt.BaseError as e:
-            raise self.translated(e, answers[-1] if answers else None) from e
+            raise self.translated(e, hearing.answers[-1] if hearing.answers else None) from e
         finally:
-            _heard.reset(token)
-        return result, answers[-1] if answers else None
+            _hearing.reset(token)
+        return result, hearing.answers[-1] if hearing.answers else None
 
     def translated(self, error: Exception, answer: Answer | None = None) -> Exception:
-        """Our error for ccxt's; one that asks to slow down also holds back every later call of this client."""
+        """Our error for ccxt's; one that asks to slow down also holds back everybody who shares the budget."""
         said = answer or Answer("", "", None, {}, "")
         ours = translate(
-            self.venue, error, status=said.status, headers=said.headers, body=said.body, now_ms=self._now_ms()
+            self.venue,
+            error,
+            status=said.status,
+            headers=said.headers,
+            body=said.body,
+            now_ms=self._now_ms(),
         )
         if isinstance(ours, RateLimited):
-            self._quiet_until_s = max(self._quiet_until_s, asyncio.get_running_loop().time() + ours.retry_after_s)
+            self._budget.pause(ours.retry_after_s)
         return ours
+
+    def listing(self) -> list[dict[str, Any]]:
+        """The venue's markets as ccxt keeps them, plain values that travel to another process; after `load`."""
+        return list(self.exchange.markets.values())
 
     async def load(self) -> None:
         """Load the markets once, however many ask at the same time."""
@@ -125,10 +150,7 @@ class CcxtClient:
         await self.exchange.close()
 
     async def _throttle(self, cost: float | None = None) -> None:
-        wait_s = self._quiet_until_s - asyncio.get_running_loop().time()
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
-        await self._acquire(1.0 if cost is None else cost)
+        await self._budget(1.0 if cost is None else cost)
 
     def _on_answer(
         self,
@@ -142,23 +164,28 @@ class CcxtClient:
         sent: str | None,
     ) -> str:
         endpoint, _, query = url.partition("?")
-        answer = Answer(endpoint, query or sent or "", code, {k.lower(): v for k, v in headers.items()}, body)
-        if (answers := _heard.get()) is not None:
-            answers.append(answer)
-        text = body.strip()
+        lower = {k.lower(): v for k, v in headers.items()}
+        text, hearing = body.strip(), _hearing.get()
+        rows = find(text) if hearing is not None and hearing.takes_rows and code < 400 else None
+        if hearing is not None:
+            hearing.answers.append(Answer(endpoint, query or sent or "", code, lower, body, rows))
+        if (used := lower.get(self.dialect.used_weight_header, "")).isdigit():
+            self._budget.used(float(used) * self.dialect.used_weight_unit)
+        if rows is not None:
+            return rows.around
         if code < 400 and (text[:1], text[-1:]) not in (("{", "}"), ("[", "]")):
             raise Retryable(f"{self.venue} answered {endpoint} with something that is not JSON: {text[:100]!r}")
         return text
 
 
-def _config(venue: str, settings: VenueSettings, *, streams: bool) -> dict[str, object]:
+def _config(venue: str, settings: VenueSettings, dialect: Dialect, kind: Kind, *, streams: bool) -> dict[str, object]:
     config: dict[str, object] = {
         "enableRateLimit": True,
         "timeout": int(settings.timeout_s * 1000),
-        "options": _OPTIONS.get(venue, {}),
+        "options": dict(dialect.options.get(kind, {})),
     }
-    if streams and venue in _STREAM_TIMEFRAMES:
-        config["timeframes"] = _STREAM_TIMEFRAMES[venue]
+    if streams and dialect.stream_timeframes:
+        config["timeframes"] = dict(dialect.stream_timeframes)
     if settings.http_proxy:
         config["httpsProxy"] = settings.http_proxy
     if settings.ws_proxy:

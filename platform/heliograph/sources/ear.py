@@ -1,18 +1,26 @@
-"""Listening to a venue's candle channels with ccxt.pro: every change of a bar, and on which connection it was heard."""
+"""Listening to a venue with ccxt.pro: every change of a bar, and on which connection it was heard.
+
+Where a venue streams candles, these are its own; elsewhere they are made of its trades.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+
+from ccxt.async_support.base.ws.cache import ArrayCache, ArrayCacheByTimestamp
 
 from heliograph.core.errors import HeliographError, Retryable
 from heliograph.core.market import Candles
 from heliograph.core.timeframe import Timeframe
 from heliograph.sources.client import CcxtClient
-from heliograph.sources.patience import wait_s
+from heliograph.sources.patience import rows_of, wait_s
 from heliograph.sources.tail import Row
+from heliograph.sources.trade_bars import TradeBars, Traded
 
 _SYMBOLS_PER_WATCH = 100
 
@@ -23,30 +31,35 @@ class Heard:
 
     Attributes:
         connection: counts the sockets opened so far; what was heard on an older one may be half a bar.
+        begun: by symbol, open of a bar that has begun, where the rows don't say.
     """
 
     connection: int
-    rows: dict[str, list[Row]]
+    rows: Mapping[str, list[Row]]
+    begun: Mapping[str, int] = field(default_factory=dict)
 
 
 class Ear:
-    """Keeps subscriptions alive and reads ccxt's candle caches whenever one has changed.
+    """Keeps subscriptions alive and takes every candle or trade at the moment at which ccxt has read it.
 
     The answers of ccxt's ``watch`` calls only keep the subscriptions: of several symbols that change at once a call
-    tells one, and the others not before their next change. The caches hold all.
+    tells one, and its caches forget all but the newest. So the caches that ccxt writes into are put there beforehand,
+    and pass on what they get.
     """
 
     def __init__(self, client: CcxtClient, symbols: Sequence[str], timeframe: Timeframe) -> None:
         self._client = client
         self._symbols = list(symbols)
         self._timeframe = timeframe
+        self._has_candles = bool(client.exchange.has.get("watchOHLCV"))
         self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
         self._failure: HeliographError | None = None
         self._connection = 0
-        self._newest: dict[str, Row] = {}
+        self._candles: defaultdict[str, dict[object, Sequence[object]]] = defaultdict(dict)
+        self._trades: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        self._bars: dict[str, TradeBars] = {}
         client.exchange.on_connected = self._on_connected
-        client.exchange.handle_ohlcv = self._on_candle
 
     @property
     def is_deaf(self) -> bool:
@@ -55,7 +68,8 @@ class Ear:
 
     def listen(self) -> None:
         """Subscribe to every symbol."""
-        size = _SYMBOLS_PER_WATCH if self._client.exchange.has.get("watchOHLCVForSymbols") else 1
+        together = "watchOHLCVForSymbols" if self._has_candles else "watchTradesForSymbols"
+        size = _SYMBOLS_PER_WATCH if self._client.exchange.has.get(together) else 1
         chunks = [self._symbols[i : i + size] for i in range(0, len(self._symbols), size)]
         self._tasks = [asyncio.create_task(self._subscribe(chunk)) for chunk in chunks]
 
@@ -64,15 +78,19 @@ class Ear:
 
         Raises:
             SymbolGone, Permanent: the venue refuses a subscription for good.
-            SchemaMismatch: the venue sent a bar off the grid or a price that is no number.
+            SchemaMismatch: the venue sent a bar off the grid, a price that is no number, or a trade that lacks one.
         """
         while True:
             await self._changed.wait()
             self._changed.clear()
             if self._failure:
                 raise self._failure
-            if rows := self._sweep():
+            if self._candles:
+                rows = {symbol: self._sound(list(news.values())) for symbol, news in self._candles.items()}
+                self._candles.clear()
                 return Heard(self._connection, rows)
+            if self._trades:
+                return self._built()
 
     async def reconnect(self) -> None:
         """Close the sockets and subscribe again."""
@@ -103,48 +121,86 @@ class Ear:
                 return
 
     async def _watch(self, symbols: list[str]) -> None:
-        name = self._timeframe.name
-        if len(symbols) == 1:
-            await self._client.call("watch_ohlcv", symbols[0], name)
-        else:
-            await self._client.call("watch_ohlcv_for_symbols", [[symbol, name] for symbol in symbols])
+        name, is_one = self._timeframe.name, len(symbols) == 1
+        match self._has_candles, is_one:
+            case True, True:
+                await self._client.call("watch_ohlcv", symbols[0], name)
+            case True, False:
+                await self._client.call("watch_ohlcv_for_symbols", [[symbol, name] for symbol in symbols])
+            case False, True:
+                await self._client.call("watch_trades", symbols[0])
+            case _:
+                await self._client.call("watch_trades_for_symbols", symbols)
 
-    def _sweep(self) -> dict[str, list[Row]]:
-        caches = self._client.exchange.ohlcvs
-        found = {}
-        for symbol in self._symbols:
-            cache = caches.get(symbol, {}).get(self._timeframe.name, ())
-            if rows := _changed(cache, self._newest.get(symbol)):
-                Candles.of(rows).require_sound(self._timeframe)
-                found[symbol] = rows
-                self._newest[symbol] = rows[-1]
-        return found
+    def _sound(self, rows: list[Any]) -> list[Row]:
+        candles = Candles.concat([Candles.of(rows)])
+        candles.require_sound(self._timeframe)
+        return rows_of(candles)
+
+    def _built(self) -> Heard:
+        rows, begun = {}, {}
+        for symbol, trades in self._trades.items():
+            bars = self._bars[symbol]
+            bars.add(Traded(t["id"], t["timestamp"], t["price"], t["amount"]) for t in trades)
+            rows[symbol], begun[symbol] = bars.take()
+        self._trades.clear()
+        return Heard(self._connection, rows, begun)
 
     def _on_connected(self, socket: Any, message: object = None) -> None:
-        """A new socket starts with empty caches: bars half heard on the old one must not mix with its updates."""
-        exchange = self._client.exchange
+        """A new socket starts with nothing: bars half heard on the old one must not mix with its updates."""
+        exchange, name = self._client.exchange, self._timeframe.name
         type(exchange).on_connected(exchange, socket, message)
-        exchange.ohlcvs.clear()
-        self._newest.clear()
+        self._candles.clear()
+        self._trades.clear()
+        self._bars = {symbol: TradeBars(self._timeframe) for symbol in self._symbols}
+        if self._has_candles:
+            exchange.ohlcvs = {s: {name: _CandleTap(partial(self._on_candle, s))} for s in self._symbols}
+        else:
+            exchange.trades = {
+                told: _TradeTap(partial(self._on_trade, symbols)) for told, symbols in self._told_as().items()
+            }
         self._connection += 1
 
-    def _on_candle(self, socket: Any, message: Any) -> None:
-        exchange = self._client.exchange
-        type(exchange).handle_ohlcv(exchange, socket, message)
+    def _told_as(self) -> dict[str, list[str]]:
+        """The symbols under which trades are told, and for which of ours: coinbase's BTC/USDC is an alias of BTC/USD."""
+        markets = self._client.exchange.markets
+        aliases = {market.get("alias"): symbol for symbol, market in markets.items()}
+        names: defaultdict[str, list[str]] = defaultdict(list)
+        for symbol in self._symbols:
+            names[symbol].append(symbol)
+            if whole := aliases.get(markets.get(symbol, {}).get("id", "")):
+                names[whole].append(symbol)
+        return names
+
+    def _on_candle(self, symbol: str, row: Sequence[object]) -> None:
+        self._candles[symbol][row[0]] = tuple(row[:6])  # a copy, as ccxt writes into its own
+        self._changed.set()
+
+    def _on_trade(self, symbols: Sequence[str], trade: Mapping[str, Any]) -> None:
+        for symbol in symbols:
+            self._trades[symbol].append(trade)
         self._changed.set()
 
 
-def _changed(cache: Sequence[Sequence[float]], newest: Row | None) -> list[Row]:
-    """The cache's rows that are new or differ, given the newest row that is known; copied, as ccxt writes into them.
+class _CandleTap(ArrayCacheByTimestamp):  # type: ignore[misc]
+    """A cache of ccxt's that remembers one candle and passes on all."""
 
-    >>> _changed([[0, 1.0, 1.0, 1.0, 1.0, 2.0], [60, 1.0, 1.0, 1.0, 1.0, 3.0]], (0, 1.0, 1.0, 1.0, 1.0, 2.0))
-    [(0, 1.0, 1.0, 1.0, 1.0, 2.0), (60, 1.0, 1.0, 1.0, 1.0, 3.0)]
-    """
-    rows: list[Row] = []
-    for i in range(len(cache) - 1, -1, -1):
-        ts, opened, high, low, close, volume = cache[i]
-        if newest and ts < newest[0]:
-            break
-        rows.append((int(ts), float(opened), float(high), float(low), float(close), float(volume)))
-    rows.reverse()
-    return [] if rows == [newest] else rows
+    def __init__(self, hear: Callable[[Sequence[object]], None]) -> None:
+        super().__init__(1)
+        self._hear = hear
+
+    def append(self, item: list[object]) -> None:
+        super().append(item)
+        self._hear(item)
+
+
+class _TradeTap(ArrayCache):  # type: ignore[misc]
+    """A cache of ccxt's that remembers one trade and passes on all."""
+
+    def __init__(self, hear: Callable[[Mapping[str, Any]], None]) -> None:
+        super().__init__(1)
+        self._hear = hear
+
+    def append(self, item: dict[str, Any]) -> None:
+        super().append(item)
+        self._hear(item)

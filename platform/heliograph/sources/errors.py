@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Literal
 
 import aiohttp
 import ccxt
@@ -23,46 +22,9 @@ from heliograph.core.errors import (
     SymbolGone,
     VenueTimeout,
 )
+from heliograph.sources import catalog
+from heliograph.sources.dialect import Dialect, Verdict
 
-Verdict = Literal["rate", "gone", "timeout", "retry", "permanent"]
-
-# a code matches by its beginning; source: each venue's list of error codes
-_CODES: dict[str, dict[str, Verdict]] = {
-    "binance": {
-        "-1000": "retry",
-        "-1001": "retry",
-        "-1003": "rate",
-        "-1006": "retry",
-        "-1007": "timeout",
-        "-1008": "retry",
-        "-1015": "rate",
-        "-1016": "retry",
-        "-1021": "retry",
-        "-1121": "gone",
-    },
-    "okx": {
-        "50001": "retry",
-        "50004": "timeout",
-        "50011": "rate",
-        "50013": "retry",
-        "50026": "retry",
-        "50061": "rate",
-        "50102": "retry",
-        "51001": "gone",
-    },
-    "kraken": {
-        "EAPI:Rate limit": "rate",
-        "EOrder:Rate limit": "rate",
-        "EGeneral:Too many requests": "rate",
-        "EGeneral:Temporary lockout": "rate",
-        "EGeneral:Internal error": "retry",
-        "EDatabase:": "retry",
-        "EService:": "retry",
-        "EAPI:Invalid nonce": "retry",
-        "EQuery:Unknown asset": "gone",
-        "EQuery:Invalid asset pair": "gone",
-    },
-}
 _CLEAR_CLASSES: tuple[tuple[type[Exception], Verdict], ...] = (
     (ccxt.BadSymbol, "gone"),
     (ccxt.DDoSProtection, "rate"),
@@ -71,50 +33,46 @@ _CLEAR_CLASSES: tuple[tuple[type[Exception], Verdict], ...] = (
     (ccxt.OnMaintenance, "retry"),
 )
 _STATUSES: dict[int, Verdict] = {408: "timeout", 418: "rate", 425: "retry", 429: "rate", 504: "timeout"}
-_FIREWALL = {"binance": 403}  # its web firewall answers 403 to an address that asks too much
-_WAIT_S = {"binance": 10.0, "okx": 2.0, "kraken": 15.0}  # where the answer does not say how long
 _BANNED_UNTIL = re.compile(r"banned until (\d{13})")
-_BINANCE_OKX_CODE = re.compile(r'"code"\s*:\s*"?(-?\d+)')
-_KRAKEN_CODE = re.compile(r'"(E[A-Z][A-Za-z]+:[^"]*)"')
 
 
-def codes(venue: str, body: str) -> tuple[str, ...]:
+def codes(dialect: Dialect, body: str) -> tuple[str, ...]:
     """The venue's own error codes in an answer.
 
-    >>> codes("okx", '{"code":"51001","msg":"Instrument ID does not exist"}')
+    >>> from heliograph.sources.catalog import dialect
+    >>> codes(dialect("okx"), '{"code":"51001","msg":"Instrument ID does not exist"}')
     ('51001',)
-    >>> codes("kraken", '{"error":["EQuery:Unknown asset pair"]}')
+    >>> codes(dialect("kraken"), '{"error":["EQuery:Unknown asset pair"]}')
     ('EQuery:Unknown asset pair',)
     """
-    pattern = _KRAKEN_CODE if venue == "kraken" else _BINANCE_OKX_CODE
-    return tuple(pattern.findall(body))
+    return tuple(dialect.code_pattern.findall(body))
 
 
-def verdict(venue: str, error: Exception, status: int | None, body: str) -> Verdict:
-    """What an error means.
+def verdict(dialect: Dialect, error: Exception, status: int | None, body: str) -> Verdict:
+    """What an error means: by the venue's own code, then by the HTTP statuses of its own, then by class and status.
 
     Args:
         error: what ccxt raised.
         status: HTTP status of the answer; None where no answer came.
         body: the answer; empty where none came.
     """
-    for code in codes(venue, body):
-        for start, found in _CODES[venue].items():
+    for code in codes(dialect, body):
+        for start, found in dialect.codes.items():
             if code.startswith(start):
                 return found
+    if status is not None and (own := dialect.statuses.get(status)):
+        return own
     for kind, found in _CLEAR_CLASSES:
         if isinstance(error, kind):
             return found
     if status is not None and status >= 400:
-        if status == _FIREWALL.get(venue):
-            return "rate"
         return _STATUSES.get(status, "retry" if status >= 500 else "permanent")
     if isinstance(error, ccxt.OperationFailed) or isinstance(error.__cause__, aiohttp.ClientError | OSError):
         return "retry"
     return "permanent"
 
 
-def retry_after_s(venue: str, headers: Mapping[str, str], body: str, now_ms: int | None) -> float:
+def retry_after_s(dialect: Dialect, headers: Mapping[str, str], body: str, now_ms: int | None) -> float:
     """Seconds to wait: the Retry-After header, else from now to the end of a ban, else a guess for the venue.
 
     Args:
@@ -129,7 +87,7 @@ def retry_after_s(venue: str, headers: Mapping[str, str], body: str, now_ms: int
         return max(wait.total_seconds(), 0.0)
     if now_ms is not None and (until := _BANNED_UNTIL.search(body)):
         return max((int(until[1]) - now_ms) / 1000, 0.0)
-    return _WAIT_S[venue]
+    return dialect.wait_s
 
 
 def translate(
@@ -142,15 +100,16 @@ def translate(
     now_ms: int | None = None,
 ) -> HeliographError:
     """The error to raise instead of ccxt's; the arguments are those of `verdict` and `retry_after_s`."""
+    dialect = catalog.dialect(venue)
     if isinstance(error.__cause__, aiohttp.ClientSSLError):
         return ConfigError(
             f"{venue}'s certificate is not trusted: {error.__cause__}; set fetch.venues.{venue}.ca_file to the PEM file of the"
             " authority that signed it, or remove the proxy that replaces it"
         )
     said = f"HTTP {status}: {body[:300]}" if status is not None else f"{type(error).__name__}: {str(error)[:300]}"
-    kind = verdict(venue, error, status, body)
+    kind = verdict(dialect, error, status, body)
     if kind == "rate":
-        wait_s = retry_after_s(venue, headers or {}, body, now_ms)
+        wait_s = retry_after_s(dialect, headers or {}, body, now_ms)
         return RateLimited(f"{venue} asks to wait {wait_s:.1f} s ({said})", retry_after_s=wait_s)
     if kind == "gone":
         return SymbolGone(f"{venue} does not know the symbol ({said})")

@@ -11,10 +11,11 @@ from heliograph.core.errors import RateLimited, Retryable
 from heliograph.core.market import Candles, Market
 from heliograph.core.ports import CandleSource
 from heliograph.core.timeframe import Timeframe
-from heliograph.sources.rest import shortest_ms
+from heliograph.sources.dialect import shortest_ms
 from heliograph.sources.tail import Gap, Row
 
 _LONGEST_WAIT_S = 30.0
+_AGAIN_S = 0.5
 
 T = TypeVar("T")
 
@@ -43,17 +44,14 @@ async def patiently(call: Callable[[], Awaitable[T]]) -> T:
 async def read_gap(source: CandleSource, market: Market, timeframe: Timeframe, gap: Gap) -> list[Row]:
     """Every bar of the venue that opens in the gap.
 
-    A page that begins late is not believed: its missing beginning is asked for again.
+    A page that begins late is not believed: its missing beginning is asked for again. Nor is an end without bars, once:
+    the history may come after the stream. Only where the stream was quiet as well there is no doubt.
     """
-    rows: list[Row] = []
-    start_ms = gap.start_ms
-    while start_ms < gap.end_ms:
-        page = await patiently(partial(source.fetch_page, market, timeframe, start_ms, gap.end_ms))
-        found = page.candles.open_ts_ms
-        if len(found) and int(found[0]) > timeframe.ceil(start_ms):
-            rows += await read_gap(source, market, timeframe, Gap(start_ms, int(found[0])))
-        rows += rows_of(page.candles)
-        start_ms = _after(source, timeframe, start_ms, page.candles)
+    rows = await _read(source, market, timeframe, gap)
+    rest_ms = timeframe.next(rows[-1][0]) if rows else gap.start_ms
+    if rest_ms < gap.end_ms and not gap.is_quiet:
+        await asyncio.sleep(_AGAIN_S)
+        rows += await _read(source, market, timeframe, Gap(rest_ms, gap.end_ms))
     return rows
 
 
@@ -61,6 +59,19 @@ def rows_of(candles: Candles) -> list[Row]:
     """Columns as rows."""
     c = candles
     return list(zip(*(x.tolist() for x in (c.open_ts_ms, c.open, c.high, c.low, c.close, c.volume)), strict=True))
+
+
+async def _read(source: CandleSource, market: Market, timeframe: Timeframe, gap: Gap) -> list[Row]:
+    rows: list[Row] = []
+    start_ms = gap.start_ms
+    while start_ms < gap.end_ms:
+        page = await patiently(partial(source.fetch_page, market, timeframe, start_ms, gap.end_ms))
+        found = page.candles.open_ts_ms
+        if len(found) and int(found[0]) > timeframe.ceil(start_ms):
+            rows += await _read(source, market, timeframe, Gap(start_ms, int(found[0])))
+        rows += rows_of(page.candles)
+        start_ms = _after(source, timeframe, start_ms, page.candles)
+    return rows
 
 
 def _after(source: CandleSource, timeframe: Timeframe, start_ms: int, candles: Candles) -> int:

@@ -3,56 +3,70 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from typing import Any
+
+import ccxt
 
 from heliograph.config.settings import VenueSettings
 from heliograph.core.errors import ConfigError, SchemaMismatch
-from heliograph.core.market import Candles, Market
-from heliograph.core.ports import Page
-from heliograph.core.timeframe import DAY_MS, Timeframe
+from heliograph.core.market import Candles, Kind, Market, VenueRules
+from heliograph.core.ports import Budget, Page
+from heliograph.core.timeframe import Timeframe
 from heliograph.sources import catalog
-from heliograph.sources.client import Acquire, CcxtClient
+from heliograph.sources.client import CcxtClient
 from heliograph.sources.clock import VenueClock
+from heliograph.sources.dialect import Ask
 
-_OKX_RECENT_BARS = 1_439  # `candles` serves the newest 1,440 bars at half the weight, `history-candles` all others
+_LEAST_TICK = Decimal("1E-8")  # where a venue rounds to significant digits, no tick is fixed
 
 
 class CcxtSource:
-    """`CandleSource` over an unmodified, keyless ccxt exchange. Spot markets only.
+    """`CandleSource` over an unmodified, keyless ccxt exchange: one venue's markets of one kind.
 
     Args:
-        acquire: waits until the given weight, in ccxt's cost units, may be spent.
+        kind: of the markets.
+        listing: what `listing` of another source of the same venue gave; None asks the venue once it is needed.
         monotonic_s: seconds that never run backwards; they only decide when the venue's clock is read again.
 
     Raises:
-        ConfigError: the venue is not in the catalogue, or its CA file can't be read.
+        ConfigError: ccxt has no such venue, it has no such markets, or its CA file can't be read.
     """
 
     def __init__(
         self,
         venue: str,
         settings: VenueSettings,
-        acquire: Acquire,
+        budget: Budget,
         *,
+        kind: Kind = "spot",
+        listing: Sequence[Mapping[str, object]] | None = None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.rules = catalog.rules(venue)
+        self.rules = catalog.rules(venue, kind)
         self.clock = VenueClock(monotonic_s)
-        self._client = CcxtClient(venue, settings, acquire, now_ms=self.clock.guess_ms)
+        self._dialect = catalog.dialect(venue)
+        self._client = CcxtClient(venue, settings, budget, kind=kind, now_ms=self.clock.guess_ms, listing=listing)
 
     async def now_ms(self) -> int:
         """The venue's own clock, read now; one request."""
-        now_ms, _ = await self._client.call("fetch_time")
-        self.clock.read(int(now_ms))
-        return int(now_ms)
+        told, answer = await self._client.call(self._dialect.clock)
+        date = "" if answer is None else answer.headers.get("date", "")
+        now_ms = told if isinstance(told, int) else int(parsedate_to_datetime(date).timestamp() * 1_000)
+        self.clock.read(now_ms)
+        return now_ms
 
     async def markets(self) -> list[Market]:
-        """Every spot market, delisted ones too; those without a price tick or quantity step (not opened yet) are left out."""
-        await self._client.load()
-        found = (market_of(self.rules.venue, raw) for raw in self._client.exchange.markets.values() if raw["spot"])
+        """Every market of the kind, delisted ones too; those without a price tick or quantity step (not opened yet) are left out."""
+        found = (market_of(self.rules, raw, self._client.exchange.precisionMode) for raw in await self.listing())
         return [m for m in found if m is not None]
+
+    async def listing(self) -> list[dict[str, Any]]:
+        """The markets of the kind as ccxt keeps them: plain values that travel to another process."""
+        await self._client.load()
+        return [raw for raw in self._client.listing() if raw[self.rules.kind]]
 
     async def fetch_page(self, market: Market, timeframe: Timeframe, start_ms: int, end_ms: int) -> Page:
         """At most one page of closed candles that open in ``[start_ms, end_ms)``; one request.
@@ -72,13 +86,29 @@ class CcxtSource:
             )
         await self._client.load()
         now_ms = await self._reading_ms(timeframe, end_ms)
-        params = _bounds(self.rules.venue, timeframe, (start_ms, end_ms), limit=self.rules.page_limit, now_ms=now_ms)
-        rows, answer = await self._client.call(
-            "fetch_ohlcv", market.symbol, timeframe.name, start_ms, self.rules.page_limit, params
+        ask = Ask(
+            kind=self.rules.kind,
+            timeframe=timeframe,
+            start_ms=start_ms,
+            end_ms=end_ms,
+            limit=self.rules.page_limit,
+            now_ms=now_ms,
+            listed=self._client.exchange.markets.get(market.symbol, {}),
+        )
+        call, layout = self._dialect.call(ask), self._dialect.layouts.get(self.rules.kind)
+        told, answer = await self._client.call(
+            "fetch_ohlcv",
+            market.symbol,
+            timeframe.name,
+            call.since_ms,
+            call.limit,
+            dict(call.params),
+            takes_rows=layout is not None,
         )
         if answer is None:
             raise SchemaMismatch(f"{self.rules.venue} gave candles of {market.symbol} without an HTTP answer")
-        candles = closed(Candles.of(rows), timeframe, now_ms - self.rules.close_delay_ms).between(start_ms, end_ms)
+        came = answer.rows.candles(layout) if layout and answer.rows else Candles.of(told)
+        candles = closed(came, timeframe, now_ms - self.rules.close_delay_ms).between(start_ms, end_ms)
         candles.require_sound(timeframe)
         return Page(
             candles=candles,
@@ -117,40 +147,30 @@ def closed(candles: Candles, timeframe: Timeframe, now_ms: int) -> Candles:
     return ordered.take(slice(0, count))
 
 
-def shortest_ms(timeframe: Timeframe) -> int:
-    """Length of the shortest bar: a window of n times this holds no more than n bars."""
-    return 28 * DAY_MS if timeframe.is_calendar else timeframe.ms
-
-
-def market_of(venue: str, raw: dict[str, Any]) -> Market | None:
+def market_of(rules: VenueRules, raw: Mapping[str, Any], precision_mode: int) -> Market | None:
     """A market from ccxt's; None where the venue gives no price tick or quantity step."""
-    tick, step = raw["precision"]["price"], raw["precision"]["amount"]
+    tick, step = (_tick(raw["precision"][name], precision_mode) for name in ("price", "amount"))
     if tick is None or step is None:
         return None
     least = raw["limits"]["cost"]["min"]
     return Market(
-        venue=venue,
+        venue=rules.venue,
         symbol=raw["symbol"],
-        kind="spot",
+        kind=rules.kind,
         base=raw["base"],
         quote=raw["quote"],
-        price_tick=Decimal(str(tick)),
-        qty_step=Decimal(str(step)),
+        price_tick=tick,
+        qty_step=step,
         min_notional_quote=Decimal(0) if least is None else Decimal(str(least)),
-        is_active=bool(raw["active"]),
+        is_active=raw["active"] is not False,
         listed_ts_ms=raw["created"],
     )
 
 
-def _bounds(
-    venue: str, timeframe: Timeframe, interval: tuple[int, int], *, limit: int, now_ms: int
-) -> dict[str, object]:
-    """What to add to ccxt's call so that the page holds the interval's first bars and no others."""
-    start_ms, end_ms = interval
-    if venue == "binance":
-        return {"until": end_ms - 1}  # its end is inclusive
-    if venue == "okx":  # it answers with the newest rows before an exclusive end: a wider window would lose the first
-        bar_ms = shortest_ms(timeframe)
-        recent = start_ms >= now_ms - _OKX_RECENT_BARS * bar_ms
-        return {"until": min(end_ms, start_ms + limit * bar_ms), "type": "Candles" if recent else "HistoryCandles"}
-    return {}
+def _tick(precision: float | None, mode: int) -> Decimal | None:
+    """An increment from ccxt's precision, which is one, or a number of decimals or of significant digits."""
+    if precision is None:
+        return None
+    if mode == ccxt.TICK_SIZE:
+        return Decimal(str(precision))
+    return Decimal(1).scaleb(-int(precision)) if mode == ccxt.DECIMAL_PLACES else _LEAST_TICK

@@ -12,9 +12,9 @@ from heliograph.config.settings import VenueSettings
 from heliograph.core.errors import ConfigError, HeliographError
 from heliograph.core.events import CandleClosed
 from heliograph.core.market import Market
-from heliograph.core.ports import CandleSource
+from heliograph.core.ports import Budget, CandleSource
 from heliograph.core.timeframe import Timeframe
-from heliograph.sources.client import Acquire, CcxtClient
+from heliograph.sources.client import CcxtClient
 from heliograph.sources.ear import Ear, Heard
 from heliograph.sources.patience import patiently, read_gap
 from heliograph.sources.tail import Gap, Row, Tail
@@ -52,7 +52,7 @@ class CcxtStream:
     """`CandleStream` of one venue.
 
     Args:
-        acquire: waits until the given weight may be spent; only the market list costs any.
+        budget: only the market list costs any.
         source: the same venue's history and clock; missed bars come from it.
         poll_s: real seconds between readings of the venue's clock; None: a quarter of a bar, at most ``timeout_s``.
         silence_bars: reconnect after so many bars, by the venue's clock, without any update.
@@ -62,7 +62,7 @@ class CcxtStream:
         self,
         venue: str,
         settings: VenueSettings,
-        acquire: Acquire,
+        budget: Budget,
         *,
         source: CandleSource,
         poll_s: float | None = None,
@@ -70,7 +70,7 @@ class CcxtStream:
     ) -> None:
         self._venue = venue
         self._settings = settings
-        self._acquire = acquire
+        self._budget = budget
         self._source = source
         self._poll_s = poll_s
         self._silence_bars = silence_bars
@@ -94,7 +94,7 @@ class CcxtStream:
             raise ConfigError(
                 f"{rules.venue} has no right {timeframe} candles of its own: use one of {', '.join(rules.timeframes)}"
             )
-        client = CcxtClient(self._venue, self._settings, self._acquire, streams=True)
+        client = CcxtClient(self._venue, self._settings, self._budget, kind=rules.kind, streams=True)
         run = _Run(
             Ear(client, [m.symbol for m in markets], timeframe),
             self._source,
@@ -174,9 +174,9 @@ class _Run:
                 return None
             case _Filled(symbol, gap, rows):
                 found = self._candles(symbol, self._tails[symbol].fill(gap, rows))
-            case Heard(connection, heard):
-                touched = heard
-                found = self._update(connection, heard)
+            case Heard() as heard:
+                touched = heard.rows
+                found = self._update(heard)
             case _ClockRead(now_ms):
                 found = []
                 self._prove(now_ms, margin_ms=_GRACE_MS)
@@ -198,14 +198,14 @@ class _Run:
         self._messages.put_nowait(_Stopped())
         await self._ear.close()
 
-    def _update(self, connection: int, heard: dict[str, list[Row]]) -> list[CandleClosed]:
-        if connection != self._connection:
+    def _update(self, heard: Heard) -> list[CandleClosed]:
+        if heard.connection != self._connection:
             for tail in self._tails.values():
                 tail.lose()
-        self._connection, self._heard_at_ms = connection, None
+        self._connection, self._heard_at_ms = heard.connection, None
         found = []
-        for symbol, rows in heard.items():
-            self._tails[symbol].update(rows)
+        for symbol, rows in heard.rows.items():
+            self._tails[symbol].update(rows, heard.begun.get(symbol, 0))
             found += self._candles(symbol, self._tails[symbol].take())
         return found
 

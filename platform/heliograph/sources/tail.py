@@ -12,10 +12,15 @@ Row = tuple[int, float, float, float, float, float]  # open_ts_ms, open, high, l
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Bars that open in ``[start_ms, end_ms)`` are closed, and must be fetched."""
+    """Bars that open in ``[start_ms, end_ms)`` are closed, and must be fetched.
+
+    Attributes:
+        is_quiet: the stream was listened to all the while, and told of no bar: there may be none.
+    """
 
     start_ms: int
     end_ms: int
+    is_quiet: bool = False
 
 
 class Tail:
@@ -33,6 +38,7 @@ class Tail:
         self._due_ms = timeframe.ceil(since_ms)
         self._closed_before_ms = self._due_ms  # bars that open before this one have closed
         self._heard_ms = self._due_ms  # the newest bar heard on this connection
+        self._listened_ms: int | None = None  # bars that open from here on were listened to from their beginning
         self._rows: dict[int, Row] = {}
         self._filling = False
 
@@ -41,18 +47,26 @@ class Tail:
         """Open of the next bar to come out."""
         return self._due_ms
 
-    def update(self, rows: Iterable[Row]) -> None:
-        """The stream sent bars; the last word on a bar counts."""
+    def update(self, rows: Iterable[Row], begun_ms: int = 0) -> None:
+        """The stream sent bars; the last word on a bar counts.
+
+        Args:
+            begun_ms: open of a bar that has begun, though nothing may be known of it.
+        """
+        self._heard_ms = max(self._heard_ms, begun_ms)
         for row in rows:
             if row[0] >= self._due_ms:
                 self._rows[row[0]] = row
                 self._heard_ms = max(self._heard_ms, row[0])
         self._closed_before_ms = max(self._closed_before_ms, self._heard_ms)
+        if self._listened_ms is None:
+            self._listened_ms = self._timeframe.next(self._heard_ms)
 
     def lose(self) -> None:
         """The connection broke: what was heard of any bar may not be its end."""
         self._rows.clear()
         self._heard_ms = self._due_ms
+        self._listened_ms = None
 
     def prove(self, now_ms: int) -> None:
         """The venue's clock stands at ``now_ms``: bars that closed by then and were not outlived in the stream are a gap."""
@@ -79,7 +93,9 @@ class Tail:
             return None
         self._filling = True
         known = (ts for ts in self._rows if self._due_ms < ts < self._heard_ms)
-        return Gap(self._due_ms, min(known, default=self._closed_before_ms))
+        end_ms = min(known, default=self._closed_before_ms)
+        was_listened = self._listened_ms is not None and self._listened_ms <= self._due_ms
+        return Gap(self._due_ms, end_ms, was_listened and not any(ts < end_ms for ts in self._rows))
 
     def _is_known(self) -> bool:
         return self._due_ms < self._heard_ms and self._due_ms in self._rows

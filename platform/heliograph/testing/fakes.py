@@ -63,8 +63,8 @@ def rules(
         page_limit=page_limit,
         horizon_candles=horizon_candles,
         weight_per_page=1.0,
-        weight_per_s=1e9,
-        weight_burst=1e9,
+        weight_limit=1e9,
+        window_s=1.0,
         seeks_first=seeks_first,
         close_delay_ms=close_delay_ms,
     )

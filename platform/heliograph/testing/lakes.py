@@ -8,6 +8,8 @@ import numpy as np
 
 from heliograph.core.market import Candles
 from heliograph.core.ports import ObjectStore, Page
+from heliograph.core.schema import TICK
+from heliograph.core.series import Points, SeriesPage, Trades
 from heliograph.core.timeframe import parse
 from heliograph.lake.write import manifest, write_part
 
@@ -36,6 +38,32 @@ def written(store: ObjectStore, row: Row, *, fetched_ts_ms: int = 0) -> Row:
     held = candles(row["start_ms"], row["end_ms"], row["timeframe"])
     page = Page(held, endpoint="https://fake.example", query="", sha256="0" * 64, fetched_ts_ms=fetched_ts_ms)
     return write_part(store, row, [page], held)
+
+
+def trades(start_ms: int, end_ms: int, *, every_ms: int = 60_000) -> Trades:
+    """Two trades at each step of the interval; the same step has the same trades whatever the interval."""
+    steps = np.arange(-(-start_ms // every_ms), -(-end_ms // every_ms), dtype=np.int64)
+    number = np.repeat(steps, 2) * 2 + np.tile([0, 1], steps.size)
+    price = np.round(20_000 + 300 * np.sin(number / 31), 2)
+    ids = np.asarray([str(10_000_000 + n) for n in number], dtype=np.object_)
+    return Trades(np.repeat(steps * every_ms, 2), price, (number % 97 + 1) / 1_000, number % 3 == 0, ids)
+
+
+def points(start_ms: int, end_ms: int, *, every_ms: int = 8 * 3_600_000, known_after_ms: int = 1_000) -> Points:
+    """A small signed number at each step of the interval, known a little later."""
+    events = np.arange(-(-start_ms // every_ms), -(-end_ms // every_ms), dtype=np.int64) * every_ms
+    return Points(events, events + known_after_ms, np.round(np.sin(events / 7e8) / 1e4, 8))
+
+
+def written_series(store: ObjectStore, row: Row, table: str, *, fetched_ts_ms: int = 0) -> Row:
+    """A MANIFEST row of a shard of ``trades``, ``funding`` or ``open_interest``, its rows in the store."""
+    interval = row["start_ms"], row["end_ms"]
+    if row["timeframe"] == TICK:
+        rows: Trades | Points = trades(*interval) if table == "trades" else points(*interval)
+    else:
+        rows = points(*interval, every_ms=parse(row["timeframe"]).ms)
+    page = SeriesPage(rows, "https://fake.example", query="", sha256="0" * 64, fetched_ts_ms=fetched_ts_ms)
+    return write_part(store, row, [page], rows, table=table)
 
 
 def failed(row: Row, detail: str = "VenueTimeout: no answer") -> Row:

@@ -16,14 +16,14 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from heliograph.config.settings import Settings
+from heliograph.core.calendars import grid
 from heliograph.core.errors import ConfigError
 from heliograph.core.market import slug, unslug
-from heliograph.core.timeframe import parse
 from heliograph.features import plan, table
 from heliograph.lake import read
 from heliograph.lake.store import open_store
 from heliograph.model.spec import Spec
-from heliograph.sources.catalog import rules
+from heliograph.sources.catalog import rules_of
 from heliograph.train.pool import spec_of
 from heliograph.windows import labels
 from heliograph.windows.sample import SymbolData
@@ -74,7 +74,7 @@ def make_features(settings: Settings, venue: str, symbol: str) -> Made:
     if held is not None:
         return Made(venue, symbol, key, pq.read_metadata(io.BytesIO(held[0])).num_rows, reused=True)
     candles = read.candles(settings.lake, venue, symbol, settings.features.timeframe)
-    made = table.compute(candles, settings.features, close_delay_ms=rules(venue).close_delay_ms)
+    made = table.compute(candles, settings.features, close_delay_ms=rules_of(venue, symbol).close_delay_ms)
     body = io.BytesIO()
     pq.write_table(table.to_arrow(made), body, compression="zstd")
     store.put_if_absent(key, body.getvalue())
@@ -98,10 +98,12 @@ def _read_symbol(settings: Settings, venue: str, symbol: str) -> SymbolData:
             f"the features of {symbol} on {venue} are not in the lake; run `helio features` with these settings first"
         )
     made = table.from_arrow(pq.read_table(io.BytesIO(held[0])))
-    timeframe = parse(settings.features.timeframe)
+    timeframe = grid(venue, settings.features.timeframe)
     candles = read.candles(settings.lake, venue, symbol, settings.features.timeframe)
     sigma_N = made.values[:, made.names.index(table.SIGMA)]
-    told = labels.make(candles, timeframe, sigma_N, settings.labels, close_delay_ms=rules(venue).close_delay_ms)
+    told = labels.make(
+        candles, timeframe, sigma_N, settings.labels, close_delay_ms=rules_of(venue, symbol).close_delay_ms
+    )
     return SymbolData(
         venue=venue,
         symbol=symbol,
@@ -117,6 +119,6 @@ def _read_symbol(settings: Settings, venue: str, symbol: str) -> SymbolData:
 def _key(settings: Settings, venue: str, symbol: str) -> str:
     timeframe = settings.features.timeframe
     parts = read.parts(settings.lake, venue, symbol, timeframe)
-    definition = (plan.fingerprint(settings.features), str(rules(venue).close_delay_ms))
+    definition = (plan.fingerprint(settings.features), str(rules_of(venue, symbol).close_delay_ms))
     named = hashlib.sha256("\n".join((*definition, *parts)).encode()).hexdigest()
     return f"features/timeframe={timeframe}/venue={venue}/symbol={slug(symbol)}/{named}.parquet"

@@ -16,7 +16,7 @@ from heliograph.config.settings import Settings
 from heliograph.core.timeframe import parse
 from heliograph.desk.batch import Bar as TradingBar
 from heliograph.lake import read
-from heliograph.sources.catalog import rules
+from heliograph.sources.catalog import rules_of
 from heliograph.telemetry.progress import Bar
 from heliograph.train import ledger, registry
 from heliograph.wiring import catalogue
@@ -56,7 +56,7 @@ def run(settings: Settings, shown: Bar) -> EvaluationReport:
         {(v, s): read.candles(settings.lake, v, s, name) for v, s in keys},
         tables,
         parse(name),
-        close_delay_ms={v: rules(v).close_delay_ms for v, _ in keys},
+        close_delay_ms={v: rules_of(v, s).close_delay_ms for v, s in keys},
     )
     result = replay.run(
         _told(bars, sum(t.num_rows for t in tables), shown),

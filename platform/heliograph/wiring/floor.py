@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from heliograph.config.settings import Settings
+from heliograph.core.calendars import grid
 from heliograph.core.errors import ConfigError
 from heliograph.core.events import CandleClosed, ForecastMade
-from heliograph.core.market import Candles, Market
+from heliograph.core.market import Candles, Kind, Market, VenueRules
+from heliograph.core.ports import Budget
 from heliograph.core.timeframe import Timeframe, parse
 from heliograph.desk.step import Desk
 from heliograph.lake import read
@@ -20,7 +22,7 @@ from heliograph.live.journal import SqliteJournal
 from heliograph.live.reconcile import Recovery, recover
 from heliograph.model import forecaster
 from heliograph.sim.broker import SimBroker
-from heliograph.sources.catalog import rules
+from heliograph.sources.catalog import rules, rules_of
 from heliograph.sources.rest import CcxtSource
 from heliograph.sources.stream import CcxtStream
 from heliograph.telemetry.clock import SystemClock
@@ -29,7 +31,12 @@ from heliograph.train import registry
 from heliograph.wiring import catalogue
 
 Key = tuple[str, str]
-Acquire = Callable[[float], Awaitable[None]]
+Served = tuple[str, Kind]
+"""A venue, and the kind of its markets."""
+
+Budgets = Callable[[VenueRules], Budget]
+"""What waits until a call may be made, by who is asked."""
+
 MERGED_CANDLES = 1_000
 
 
@@ -37,7 +44,7 @@ MERGED_CANDLES = 1_000
 class VenueTime:
     """The time as the venues tell it: a candle's age means nothing by a clock that the venue does not share."""
 
-    sources: Mapping[str, CcxtSource]
+    sources: Mapping[Served, CcxtSource]
 
     def now_ms(self) -> int:
         """The newest of the venues' clocks; this machine's until the first one has been read."""
@@ -56,21 +63,21 @@ class Floor:
     guard: Guard
     markets: Mapping[Key, Market]
     timeframe: Timeframe
-    sources: Mapping[str, CcxtSource] = field(default_factory=dict)
-    streams: Mapping[str, CcxtStream] = field(default_factory=dict)
+    sources: Mapping[Served, CcxtSource] = field(default_factory=dict)
+    streams: Mapping[Served, CcxtStream] = field(default_factory=dict)
 
     async def candles(self) -> AsyncIterator[CandleClosed]:
         """Closed candles of every market from where the desk's history ends, each once."""
         queue: asyncio.Queue[CandleClosed] = asyncio.Queue(MERGED_CANDLES)
 
-        async def pump(venue: str) -> None:
-            mine = [m for m in self.markets.values() if m.venue == venue]
+        async def pump(served: Served) -> None:
+            mine = [m for m in self.markets.values() if (m.venue, m.kind) == served]
             since_ms = min(self._next_open_ms(m) for m in mine)
-            async for candle in self.streams[venue].closed(mine, self.timeframe, since_ms):
+            async for candle in self.streams[served].closed(mine, self.timeframe, since_ms):
                 await queue.put(candle)
 
         async with asyncio.TaskGroup() as pumps:
-            tasks = [pumps.create_task(pump(venue)) for venue in self.streams]
+            tasks = [pumps.create_task(pump(served)) for served in self.streams]
             try:
                 while True:
                     candle = await queue.get()
@@ -91,11 +98,11 @@ class Floor:
         return 0 if last_ms is None else self.timeframe.next(last_ms)
 
 
-def open_floor(settings: Settings, budgets: Mapping[str, Acquire], *, epoch: int) -> Floor:
+def open_floor(settings: Settings, budgets: Budgets, *, epoch: int) -> Floor:
     """Build it, replay the journal, and warm the desk up from the lake.
 
     Args:
-        budgets: by venue, what waits until a call may be made.
+        budgets: opens one for each venue and kind of market.
         epoch: of the executor's lease; part of every new order's id.
 
     Raises:
@@ -119,7 +126,9 @@ def open_floor(settings: Settings, budgets: Mapping[str, Acquire], *, epoch: int
     )
     for market in markets.values():
         desk.seed(history(settings, market, end_ms=recovery.since_ms))
-    sources = {v: CcxtSource(v, settings.fetch.venues[v], budgets[v]) for v in {m.venue for m in markets.values()}}
+    budget = {served: budgets(rules(*served)) for served in {(m.venue, m.kind) for m in markets.values()}}
+    reach = settings.fetch.venues
+    sources = {(v, k): CcxtSource(v, reach[v], b, kind=k) for (v, k), b in budget.items()}
     return Floor(
         desk=desk,
         broker=broker,
@@ -129,7 +138,7 @@ def open_floor(settings: Settings, budgets: Mapping[str, Acquire], *, epoch: int
         markets=markets,
         timeframe=parse(settings.features.timeframe),
         sources=sources,
-        streams={v: CcxtStream(v, settings.fetch.venues[v], budgets[v], source=s) for v, s in sources.items()},
+        streams={(v, k): CcxtStream(v, reach[v], budget[v, k], source=s) for (v, k), s in sources.items()},
     )
 
 
@@ -162,7 +171,7 @@ def history(settings: Settings, market: Market, *, end_ms: int | None = None) ->
     name = settings.features.timeframe
     candles = read.candles(settings.lake, market.venue, market.symbol, name, end_ms=end_ms)
     newest = candles.take(slice(max(0, len(candles) - settings.live.warmup_bars), None))
-    return events(newest, market, parse(name), rules(market.venue).close_delay_ms)
+    return events(newest, market, grid(market.venue, name), rules_of(market.venue, market.symbol).close_delay_ms)
 
 
 def events(candles: Candles, market: Market, timeframe: Timeframe, close_delay_ms: int) -> list[CandleClosed]:

@@ -10,7 +10,8 @@ from heliograph.core import timeframe
 from heliograph.core.errors import ConfigError
 from heliograph.core.market import Market
 from heliograph.core.schema import COVERAGE, PLAN
-from heliograph.ingest.plan import Catalogue, History, Plan, plan
+from heliograph.ingest.plan import Catalogue, History, Plan, outline, plan
+from heliograph.ingest.select import require_matches
 from heliograph.testing import fakes
 
 HOUR_MS = 3_600_000
@@ -137,4 +138,4 @@ def test_months_are_cut_at_months() -> None:
 
 def test_wrong_names_are_told() -> None:
     with pytest.raises(ConfigError, match="A/B"):
-        _plan(selection=Selection(symbols=("A/C",)))
+        require_matches([(fakes.rules(), [fakes.market("A/B")])], [Selection(symbols=("A/C",))])

@@ -14,7 +14,7 @@ BINANCE = (
     [fakes.market(s, venue="binance") for s in ("BTC/USDT", "ETH/USDT", "ETH/BTC")],
 )
 KRAKEN = (fakes.rules(venue="kraken", timeframes=("1h",)), [fakes.market("BTC/USD", venue="kraken")])
-OFFERS = {"binance": BINANCE, "kraken": KRAKEN}
+OFFERS = [BINANCE, KRAKEN]
 
 
 def _names(selection: Selection) -> list[tuple[str, str]]:
@@ -46,4 +46,37 @@ def test_named_venue_must_have_the_timeframe_and_a_glob_need_not() -> None:
     with pytest.raises(ConfigError, match=r"no timeframe on kraken matches '1d'.*1h"):
         select.require_matches(OFFERS, [Selection(venues=("kraken", "binance"), timeframes=("1d",))])
     with pytest.raises(ConfigError, match="no timeframe matches '3d'"):
-        select.require_matches(OFFERS, [Selection(timeframes=("3d",))])
+        select.require_matches([KRAKEN], [Selection(timeframes=("3d",))])
+
+
+def test_timeframe_that_is_named_and_not_native_is_fetched_as_its_base() -> None:
+    select.require_matches(OFFERS, [Selection(venues=("binance",), timeframes=("3d",))])
+    assert _names(Selection(symbols=("BTC/USDT",), timeframes=("3d", "1h"))) == [("BTC/USDT", "1m"), ("BTC/USDT", "1h")]
+    assert list(select.matches(*KRAKEN, Selection(timeframes=("3d",)))) == []
+
+
+def test_timeframes_stand_on_the_venues_own_grid() -> None:
+    gate = fakes.rules(venue="gate", timeframes=("1w",))
+    ((_, week),) = select.matches(gate, [fakes.market("BTC/USDT", venue="gate")], Selection(timeframes=("1w",)))
+    assert week.offset_ms == 0
+
+
+def test_selection_of_other_data_wants_no_candles() -> None:
+    assert _names(Selection(data=("trades",))) == []
+
+
+@pytest.mark.parametrize(
+    ("glob", "expected"),
+    [
+        ("*", ["spot", "swap"]),
+        ("*/USDT", ["spot"]),
+        ("BTC/USDT", ["spot"]),
+        ("*/USDT:USDT", ["swap"]),
+        ("BTC/*", ["spot", "swap"]),
+        ("*:*", ["swap"]),
+        ("[AB]*/USD[TC]", ["spot", "swap"]),
+    ],
+)
+def test_only_kinds_whose_symbols_can_match_are_asked_for(glob: str, expected: list[str]) -> None:
+    assert select.kinds("okx", ["spot", "swap"], [Selection(symbols=(glob,))]) == expected
+    assert select.kinds("okx", ["spot", "swap"], [Selection(venues=("gate",), symbols=(glob,))]) == []

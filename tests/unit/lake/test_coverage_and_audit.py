@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,27 @@ def test_verify_names_exactly_the_bad_parts(tmp_path: Path) -> None:
     )
     assert "is missing" in str(told[parts[10]])
     assert "candles is 10, 11 in the log" in str(told[parts[40]])
+
+
+def test_one_flipped_byte_among_many_parts_is_named_and_nothing_else(tmp_path: Path) -> None:
+    lake = LakeSettings(uri=str(tmp_path / "lake"))
+    store = open_store(lake)
+    with Committer(lake, store, "t") as committer:
+        committer.commit([lakes.written(store, lakes.shard(i * HOUR_MS, (i + 1) * HOUR_MS)) for i in range(120)])
+    rng = random.Random(5)
+    for part in rng.sample(read.live_parts(lake), 3):
+        file = Path(lake.uri) / "candles" / part["path"]
+        whole = file.read_bytes()
+        place = rng.randrange(len(whole))
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << rng.randrange(8)]) + whole[place + 1 :])
+        [bad] = audit.verify(lake)
+        assert (bad.path, bad.start_ms, bad.end_ms) == (
+            part["path"],
+            part["first_ts_ms"],
+            part["first_ts_ms"] + HOUR_MS,
+        )
+        file.write_bytes(whole)
+    assert audit.verify(lake) == []
 
 
 def test_whole_lake_has_no_bad_part(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from heliograph.config.settings import LakeSettings
 from heliograph.core.errors import ConfigError
+from heliograph.lake.commit import Committer
 from heliograph.lake.local_store import LocalStore
 from heliograph.lake.store import open_store, probe, storage_options
 
@@ -31,6 +34,27 @@ def test_no_temporary_file_is_left_or_listed(tmp_path: Path) -> None:
     assert list((tmp_path / ".heliograph").iterdir()) == []
 
 
+def test_full_disk_is_told_and_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LocalStore(tmp_path)
+    store.put_if_absent("a/b", b"1")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        found = store.get_tagged("a/b")
+        assert found is not None
+        with pytest.raises(ConfigError, match=r"No space left on device.*run again"):
+            store.put_if_absent("a/c", b"2")
+        with pytest.raises(ConfigError, match=r"No space left on device.*run again"):
+            store.put_if_match("a/b", b"2", found[1])
+    assert store.list("") == ["a/b"]
+    assert store.get("a/b") == b"1"
+    assert list((tmp_path / ".heliograph").glob("staged-*")) == []
+    assert store.put_if_absent("a/c", b"2")
+
+
 class OverwritingStore(LocalStore):
     """A store that ignores conditions, as some S3 clones do."""
 
@@ -43,6 +67,13 @@ class OverwritingStore(LocalStore):
 def test_probe_refuses_a_store_that_ignores_conditions(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="if-absent"):
         probe(OverwritingStore(tmp_path))
+
+
+def test_lake_is_not_begun_on_a_store_that_ignores_conditions(tmp_path: Path) -> None:
+    settings = LakeSettings(uri=str(tmp_path))
+    with pytest.raises(ConfigError, match=r"can't hold a lake.*refuses a second write if-absent"):
+        Committer(settings, OverwritingStore(tmp_path), "t").__enter__()
+    assert not (tmp_path / "candles").exists()
 
 
 def test_storage_options_carry_keys_only_for_s3(monkeypatch: pytest.MonkeyPatch) -> None:

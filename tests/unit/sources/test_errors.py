@@ -18,6 +18,7 @@ from heliograph.core.errors import (
     SymbolGone,
     VenueTimeout,
 )
+from heliograph.sources.catalog import dialect
 from heliograph.sources.errors import retry_after_s, translate
 
 
@@ -79,12 +80,12 @@ def test_answer_cut_in_the_middle_is_retryable() -> None:
 def test_wait_comes_from_the_header_then_the_ban_then_the_venue() -> None:
     ban = '{"code":-1003,"msg":"Way too much request weight used; IP banned until 1700000090000."}'
     at = {"date": "Tue, 14 Nov 2023 22:13:20 GMT", "retry-after": "Tue, 14 Nov 2023 22:13:50 GMT"}
-    assert retry_after_s("binance", {"retry-after": "7"}, ban, 1_700_000_000_000) == 7.0
-    assert retry_after_s("binance", at, "", None) == 30.0
-    assert retry_after_s("binance", {}, ban, 1_700_000_000_000) == 90.0
-    assert retry_after_s("binance", {}, ban, 1_800_000_000_000) == 0.0
-    assert retry_after_s("binance", {}, ban, None) == 10.0
-    assert retry_after_s("okx", {}, "", None) == 2.0
+    assert retry_after_s(dialect("binance"), {"retry-after": "7"}, ban, 1_700_000_000_000) == 7.0
+    assert retry_after_s(dialect("binance"), at, "", None) == 30.0
+    assert retry_after_s(dialect("binance"), {}, ban, 1_700_000_000_000) == 90.0
+    assert retry_after_s(dialect("binance"), {}, ban, 1_800_000_000_000) == 0.0
+    assert retry_after_s(dialect("binance"), {}, ban, None) == 10.0
+    assert retry_after_s(dialect("okx"), {}, "", None) == 2.0
 
 
 def test_untrusted_certificate_names_the_setting() -> None:

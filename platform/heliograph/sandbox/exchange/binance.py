@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import orjson
 
+from heliograph.core.ports import Clock
 from heliograph.core.timeframe import TIMEFRAMES, Timeframe
 from heliograph.sandbox.book import Book, Listing, Window
 from heliograph.sandbox.exchange.wire import Refusal, Reply, Request, Talk, Topic, integer, printed
 from heliograph.sandbox.meter import Charge
-from heliograph.sandbox.tape import Bar, Scales
+from heliograph.sandbox.tape import Bar, Scales, Tape
 
 _FOREVER_MS = 2**53
 _WEIGHTS = {"/api/v3/klines": 2.0, "/api/v3/exchangeInfo": 20.0}
@@ -27,6 +28,11 @@ class Binance:
     def __init__(self, book: Book) -> None:
         self.book = book
         self._symbols = {symbol.replace("/", ""): symbol for symbol in book.symbols}
+
+    @classmethod
+    def of(cls, tape: Tape, clock: Clock) -> Self:
+        """The venue with the markets that it lists."""
+        return cls(Book(tape, clock, tape.symbols))
 
     def charge(self, request: Request) -> Charge:
         """6000 a minute and address, over all endpoints; futures have their own pool."""
@@ -73,7 +79,7 @@ class Binance:
         done = orjson.dumps({"result": None, "id": frame.get("id")}).decode()
         match frame.get("method"):
             case "SUBSCRIBE":
-                bars = [(t, self.book.tape.forming(t.symbol, t.timeframe, self.book.clock.now_ms())) for t in topics]
+                bars = [(t, self.book.forming(t.symbol, t.timeframe)) for t in topics]
                 return Talk((done, *(self.tell(topic, bar, False) for topic, bar in bars if bar)), begun=topics)
             case "UNSUBSCRIBE":
                 return Talk((done,), ended=topics)
@@ -117,13 +123,10 @@ class Binance:
         window = window.newest(count) if start_ms is None else window.oldest(count)
         if request.is_cut:
             window = window.oldest(len(window) // 2)
-        return Reply(200, self._page(window, self.book.listing(symbol), timeframe))
+        return Reply(200, self._page(window, self.book.listing(symbol)))
 
-    def _page(self, window: Window, listing: Listing, timeframe: Timeframe) -> bytes:
-        rows = window.series.rows(window.start, window.stop, listing, _row)
-        if window.forming:
-            rows.append(_row(listing, timeframe, window.forming, False))
-        return b"[" + b",".join(rows) + b"]"
+    def _page(self, window: Window, listing: Listing) -> bytes:
+        return b"[" + b",".join(window.rows(listing, _row)) + b"]"
 
     def _exchange_info(self) -> dict[str, Any]:
         limits = [

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import orjson
 
-from heliograph.core.timeframe import TIMEFRAMES, Timeframe
+from heliograph.core.calendars import grid
+from heliograph.core.ports import Clock
+from heliograph.core.timeframe import HOUR_MS, MINUTE_MS, TIMEFRAMES, Timeframe
 from heliograph.sandbox.book import Book, Listing
 from heliograph.sandbox.exchange.wire import Refusal, Reply, Request, Talk, Topic, integer, printed
 from heliograph.sandbox.meter import Charge
-from heliograph.sandbox.tape import Bar, Scales
+from heliograph.sandbox.tape import Bar, Scales, Tape, Trade
 
 HORIZON = 720
+_LISTED = 4
+_FIRST = ("BTC/USDT", "ETH/USDT", "DOGE/USDT", "XRP/USDT")
 _FOREVER_MS = 2**53
 _OLD_NAMES = {"BTC": "XXBT", "ETH": "XETH", "XRP": "XXRP", "DOGE": "XXDG", "LTC": "XLTC", "USD": "ZUSD", "EUR": "ZEUR"}
 _INTERVALS = {
-    1: "1m",
-    5: "5m",
-    15: "15m",
-    30: "30m",
-    60: "1h",
-    240: "4h",
-    1440: "1d",
-    10080: "1w",
+    TIMEFRAMES[name].ms // MINUTE_MS: grid("kraken", name)
+    for name in ("1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w")
 }
+_MOST_TRADES, _SPAN_MS = 1_000, 4 * HOUR_MS
+_LEAST_NS = 10**15  # a `since` below this is in seconds
 
 
 def _asset(code: str) -> str:
@@ -50,28 +51,33 @@ class Kraken:
         self._symbols = {name: listing.symbol for listing in book.listings() for name in _names(listing)}
         self._streams = {symbol: symbol for symbol in book.symbols}
 
+    @classmethod
+    def of(cls, tape: Tape, clock: Clock) -> Self:
+        """The venue with the markets that it lists."""
+        symbols = sorted(tape.symbols, key=lambda s: s not in _FIRST)[:_LISTED]
+        return cls(Book(tape, clock, symbols, horizon=HORIZON, is_filled=True))
+
     def charge(self, request: Request) -> Charge:
         """About one call a second for each endpoint and pair, and fifteen at once."""
         return Charge(request.path + request.query.get("pair", ""), 1.0, limit=15.0, window_s=15.0)
 
     def answer(self, request: Request) -> Reply:
-        """The public endpoints that candles need."""
-        now_s = self.book.clock.now_ms() // 1000
+        """The public endpoints that candles and trades need."""
         match request.path:
             case "/0/public/OHLC":
                 return self._ohlc(request)
-            case "/0/public/AssetPairs":
-                return _json({_key(listing): _pair(listing) for listing in self.book.listings()})
-            case "/0/public/Assets":
-                codes = dict.fromkeys(code for symbol in self.book.symbols for code in symbol.split("/"))
-                return _json({_asset(code): _asset_info(code) for code in codes})
-            case "/0/public/Time":
-                return _json(
-                    {"unixtime": now_s, "rfc1123": f"{datetime.fromtimestamp(now_s, tz=UTC):%a, %d %b %y %H:%M:%S %z}"}
-                )
-            case "/0/public/SystemStatus":
-                return _json({"status": "online", "timestamp": _stamp(now_s * 1000)})
-        return _error("EGeneral:Unknown method", status=404)
+            case "/0/public/Trades":
+                return self._trades(request)
+        now = datetime.fromtimestamp(self.book.clock.now_ms() // 1000, tz=UTC)
+        codes = dict.fromkeys(code for symbol in self.book.symbols for code in symbol.split("/"))
+        known: dict[str, Callable[[], dict[str, Any]]] = {
+            "/0/public/AssetPairs": lambda: {_key(each): _pair(each) for each in self.book.listings()},
+            "/0/public/Assets": lambda: {_asset(code): _asset_info(code) for code in codes},
+            "/0/public/Time": lambda: {"unixtime": int(now.timestamp()), "rfc1123": f"{now:%a, %d %b %y %H:%M:%S %z}"},
+            "/0/public/SystemStatus": lambda: {"status": "online", "timestamp": f"{now:%Y-%m-%dT%H:%M:%SZ}"},
+        }
+        result = known.get(request.path)
+        return _error("EGeneral:Unknown method", status=404) if result is None else _json(result())
 
     def refuse(self, kind: Refusal, *, retry_after_s: float) -> Reply:  # noqa: ARG002 - this venue does not say when
         """Errors stand in the body of a 200, as the venue has it."""
@@ -125,12 +131,12 @@ class Kraken:
 
     def _snapshot(self, topic: Topic) -> dict[str, Any]:
         window = self.book.window(topic.symbol, topic.timeframe, 0, _FOREVER_MS).newest(HORIZON)
-        bars = [*window.series.bars(window.start, window.stop), *([window.forming] if window.forming else [])]
+        bars = window.bars(self.book.listing(topic.symbol))
         now = _stamp(self.book.clock.now_ms())
         return {"channel": "ohlc", "type": "snapshot", "timestamp": now, "data": [_entry(topic, bar) for bar in bars]}
 
     def _topic(self, channel: str | None, name: str, interval: int) -> Topic | None:
-        symbol, timeframe = self._streams.get(name), TIMEFRAMES.get(_INTERVALS.get(interval, ""))
+        symbol, timeframe = self._streams.get(name), _INTERVALS.get(interval)
         return (
             Topic(f"ohlc-{interval}:{name}", symbol, timeframe) if channel == "ohlc" and symbol and timeframe else None
         )
@@ -142,7 +148,7 @@ class Kraken:
             return _error("EGeneral:Invalid arguments")
         symbol, timeframe = (
             self._symbols.get(request.query.get("pair", "")),
-            TIMEFRAMES.get(_INTERVALS.get(interval or 1, "")),
+            _INTERVALS.get(interval or 1),
         )
         if not symbol:
             return _error("EQuery:Unknown asset pair")
@@ -154,11 +160,45 @@ class Kraken:
         last_s = int(newest.series.candles.open_ts_ms[newest.stop - 1]) // 1000 if newest.stop > newest.start else 0
         if request.is_cut:
             window = window.oldest(len(window) // 2)
-        rows = window.series.rows(window.start, window.stop, listing, _row)
-        if window.forming:
-            rows.append(_row(listing, timeframe, window.forming, False))
+        rows = window.rows(listing, _row)
         body = b'{"error":[],"result":{"%s":[%s],"last":%d}}' % (_key(listing).encode(), b",".join(rows), last_s)
         return Reply(200, body)
+
+    def _trades(self, request: Request) -> Reply:
+        """The first 1000 after ``since``, exclusive, oldest first; without it, the newest. ``last`` asks for the next."""
+        try:
+            since, count = (integer(request.query, name) for name in ("since", "count"))
+        except ValueError:
+            return _error("EGeneral:Invalid arguments")
+        symbol, most = self._symbols.get(request.query.get("pair", "")), min(count or _MOST_TRADES, _MOST_TRADES)
+        if not symbol:
+            return _error("EQuery:Unknown asset pair")
+        if most < 1:
+            return _error("EGeneral:Invalid arguments:count")
+        since_ns = since if since is None or since >= _LEAST_NS else since * 1_000_000_000
+        page = self._newest(symbol, most) if since_ns is None else self._after(symbol, since_ns // 1_000_000, most)
+        if request.is_cut:
+            page = page[: len(page) // 2]
+        last_ns = page[-1].ts_ms * 1_000_000 if page else since_ns
+        listing = self.book.listing(symbol)
+        rows = ",".join(_trade(listing, trade) for trade in page)
+        return Reply(200, f'{{"error":[],"result":{{"{_key(listing)}":[{rows}],"last":"{last_ns}"}}}}'.encode())
+
+    def _after(self, symbol: str, since_ms: int, most: int) -> list[Trade]:
+        found: list[Trade] = []
+        start_ms, span_ms = max(since_ms + 1, self.book.listing(symbol).listed_ms), _SPAN_MS
+        while len(found) < most and start_ms <= self.book.clock.now_ms():
+            found += self.book.trades(symbol, start_ms, start_ms + span_ms)
+            start_ms, span_ms = start_ms + span_ms, 2 * span_ms
+        return found[:most]
+
+    def _newest(self, symbol: str, most: int) -> list[Trade]:
+        found: list[Trade] = []
+        end_ms, span_ms = self.book.clock.now_ms() + 1, _SPAN_MS
+        while len(found) < most and end_ms > self.book.listing(symbol).listed_ms:
+            found = self.book.trades(symbol, end_ms - span_ms, end_ms) + found
+            end_ms, span_ms = end_ms - span_ms, 2 * span_ms
+        return found[-most:]
 
 
 def _key(listing: Listing) -> str:
@@ -221,6 +261,11 @@ def _row(listing: Listing, timeframe: Timeframe, bar: Bar, is_closed: bool) -> b
     known = (bar.open_ts_ms // 1000, bar.open, bar.high, bar.low, bar.close)
     mean = bar.mean if bar.volume else 0.0
     return (_format(listing.scales, not bar.volume) % (*known, mean, bar.volume, _trades(bar))).encode()
+
+
+def _trade(listing: Listing, trade: Trade) -> str:
+    price, volume = printed(listing.scales.price) % trade.price, printed(listing.scales.volume, 8) % trade.qty
+    return f'["{price}","{volume}",{trade.ts_ms / 1000:.7f},"{"b" if trade.is_buy else "s"}","m","",{trade.id}]'
 
 
 def _entry(topic: Topic, bar: Bar) -> dict[str, Any]:

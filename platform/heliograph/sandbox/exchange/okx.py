@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import orjson
 
+from heliograph.core.market import Kind
+from heliograph.core.ports import Clock
 from heliograph.core.timeframe import HOUR_MS, TIMEFRAMES, Timeframe
 from heliograph.sandbox.book import Book, Listing
 from heliograph.sandbox.exchange.wire import Refusal, Reply, Request, Talk, Topic, integer, printed
 from heliograph.sandbox.meter import Charge
-from heliograph.sandbox.tape import Bar, Scales
+from heliograph.sandbox.tape import Bar, Scales, Tape
 
 _FOREVER_MS = 2**53
 _PAGE = 300
+_LISTED = 6
+_FIRST = ("BTC/USDT", "ETH/USDT")
+_CONTRACTS = 10  # of a swap, in one coin
 _RECENT = 1_440
 _CANDLES, _HISTORY = "/api/v5/market/candles", "/api/v5/market/history-candles"
 _LIMITS = {_CANDLES: 40.0, _HISTORY: 20.0, "/api/v5/public/instruments": 20.0, "/api/v5/public/time": 10.0}
@@ -36,14 +41,24 @@ BARS = _bars()
 
 
 class Okx:
-    """Candles descending, both bounds exclusive, the newest 300 of the interval; the ninth field says if closed."""
+    """Candles descending, both bounds exclusive, the newest 300 of the interval; the ninth field says if closed.
+
+    The sixth field of a swap's candle counts contracts, the seventh coins.
+    """
 
     name: ClassVar[str] = "okx"
     domains: ClassVar[tuple[str, ...]] = ("okx.com",)
 
     def __init__(self, book: Book) -> None:
         self.book = book
-        self._symbols = {symbol.replace("/", "-"): symbol for symbol in book.symbols}
+        self._symbols = {_id(listing): listing.symbol for listing in book.listings()}
+
+    @classmethod
+    def of(cls, tape: Tape, clock: Clock) -> Self:
+        """The venue with the markets that it lists."""
+        spot = sorted(tape.symbols, key=lambda s: s not in _FIRST)[:_LISTED]
+        swaps = [f"{symbol}:{symbol.partition('/')[2]}" for symbol in spot]
+        return cls(Book(tape, clock, [*spot, *swaps]))
 
     def charge(self, request: Request) -> Charge:
         """Calls in two seconds, for each endpoint and, for instruments, each type."""
@@ -51,13 +66,13 @@ class Okx:
         return Charge(pool, 1.0, limit=_LIMITS.get(request.path, 20.0), window_s=2.0)
 
     def answer(self, request: Request) -> Reply:
-        """The public endpoints that candles need; only spot has instruments."""
+        """The public endpoints that candles need."""
         match request.path:
             case "/api/v5/market/candles" | "/api/v5/market/history-candles":
                 return self._candles(request)
             case "/api/v5/public/instruments":
-                is_spot = request.query.get("instType") == "SPOT"
-                return _json([_instrument(listing) for listing in self.book.listings()] if is_spot else [])
+                wanted = request.query.get("instType", "").lower()
+                return _json([_instrument(listing) for listing in self.book.listings() if listing.kind == wanted])
             case "/api/v5/public/time":
                 return _json([{"ts": str(self.book.clock.now_ms())}])
         return _error(404, "404", "Not Found")
@@ -93,13 +108,14 @@ class Okx:
             replies.append(orjson.dumps({"event": frame.get("op"), "arg": arg, "connId": "a4d3ae55"}).decode())
         if frame.get("op") != "subscribe":
             return Talk(tuple(replies), ended=tuple(topics))
-        bars = [(t, self.book.tape.forming(t.symbol, t.timeframe, self.book.clock.now_ms())) for t in topics]
+        bars = [(t, self.book.forming(t.symbol, t.timeframe)) for t in topics]
         return Talk((*replies, *(self.tell(topic, bar, False) for topic, bar in bars if bar)), begun=tuple(topics))
 
     def tell(self, topic: Topic, bar: Bar, is_closed: bool) -> str:
         """A push of a candle channel."""
-        arg = {"channel": topic.name, "instId": topic.symbol.replace("/", "-")}
-        row = orjson.loads(_row(self.book.listing(topic.symbol), topic.timeframe, bar, is_closed))
+        listing = self.book.listing(topic.symbol)
+        arg = {"channel": topic.name, "instId": _id(listing)}
+        row = orjson.loads(_row(listing, topic.timeframe, bar, is_closed))
         return orjson.dumps({"arg": arg, "data": [row]}).decode()
 
     def _topic(self, arg: dict[str, str]) -> Topic | None:
@@ -125,32 +141,36 @@ class Okx:
         window = self.book.window(symbol, timeframe, start_ms, end_ms).newest(min(limit or 100, _PAGE))
         if request.is_cut:
             window = window.newest(len(window) // 2)
-        listing = self.book.listing(symbol)
-        rows = window.series.rows(window.start, window.stop, listing, _row)
-        if window.forming:
-            rows.append(_row(listing, timeframe, window.forming, False))
+        rows = window.rows(self.book.listing(symbol), _row)
         return Reply(200, b'{"code":"0","msg":"","data":[' + b",".join(reversed(rows)) + b"]}")
 
 
+def _id(listing: Listing) -> str:
+    return f"{listing.base}-{listing.quote}" + ("-SWAP" if listing.kind == "swap" else "")
+
+
 @cache
-def _format(scales: Scales) -> str:
-    price = f'"{printed(scales.price)}"'
-    return f'["%d",{price},{price},{price},{price},"{printed(scales.volume)}","%.6f","%.6f","%d"]'
+def _format(scales: Scales, kind: Kind) -> str:
+    price, volume = f'"{printed(scales.price)}"', f'"{printed(scales.volume)}"'
+    turnover = '"%.6f"'
+    second = volume if kind == "swap" else turnover
+    return f'["%d",{price},{price},{price},{price},{volume},{second},{turnover},"%d"]'
 
 
 def _row(listing: Listing, timeframe: Timeframe, bar: Bar, is_closed: bool) -> bytes:  # noqa: ARG001 - same at all lengths
     """A candle; the turnover, which no tape holds, is estimated from the bar's mean price."""
     turnover = bar.volume * bar.mean
-    known = (bar.open_ts_ms, bar.open, bar.high, bar.low, bar.close, bar.volume)
-    return (_format(listing.scales) % (*known, turnover, turnover, is_closed)).encode()
+    amounts = (bar.volume * _CONTRACTS, bar.volume) if listing.kind == "swap" else (bar.volume, turnover)
+    known = (bar.open_ts_ms, bar.open, bar.high, bar.low, bar.close)
+    return (_format(listing.scales, listing.kind) % (*known, *amounts, turnover, is_closed)).encode()
 
 
 def _instrument(listing: Listing) -> dict[str, str]:
     tick, step = (f"{10.0**-scale:.{scale}f}" for scale in (listing.scales.price, listing.scales.volume))
     empty = ("alias", "ctMult", "ctType", "ctVal", "ctValCcy", "expTime", "optType", "settleCcy", "stk", "uly")
-    return dict.fromkeys(empty, "") | {
-        "instType": "SPOT",
-        "instId": f"{listing.base}-{listing.quote}",
+    both = dict.fromkeys(empty, "") | {
+        "instType": listing.kind.upper(),
+        "instId": _id(listing),
         "baseCcy": listing.base,
         "quoteCcy": listing.quote,
         "lever": "1",
@@ -162,6 +182,11 @@ def _instrument(listing: Listing) -> dict[str, str]:
         "maxMktSz": "1000000",
         "state": "suspend" if listing.is_halted else "live",
     }
+    if listing.kind == "spot":
+        return both
+    contract = {"ctMult": "1", "ctType": "linear", "ctVal": str(1 / _CONTRACTS), "ctValCcy": listing.base}
+    names = {"baseCcy": "", "quoteCcy": "", "settleCcy": listing.quote, "uly": f"{listing.base}-{listing.quote}"}
+    return both | contract | names | {"lotSz": "0.1", "minSz": "0.1", "lever": "100"}
 
 
 def _json(data: list[Any]) -> Reply:

@@ -7,17 +7,43 @@ from dataclasses import dataclass
 
 from heliograph.core.ports import Clock
 from heliograph.core.timeframe import parse
-from heliograph.sandbox.book import Book
-from heliograph.sandbox.exchange import kraken
-from heliograph.sandbox.exchange.binance import Binance
-from heliograph.sandbox.exchange.okx import Okx
+from heliograph.sandbox.exchange import (
+    binance,
+    binanceusdm,
+    bitfinex,
+    bitget,
+    bitstamp,
+    bybit,
+    coinbase,
+    cryptocom,
+    gate,
+    htx,
+    hyperliquid,
+    kraken,
+    kucoin,
+    mexc,
+    okx,
+)
 from heliograph.sandbox.exchange.wire import Venue
 from heliograph.sandbox.tape import Tape
 
-_OKX_SYMBOLS = 6
-_KRAKEN_SYMBOLS = 4
-_OKX_FIRST = ("BTC/USDT", "ETH/USDT")
-_KRAKEN_FIRST = (*_OKX_FIRST, "DOGE/USDT", "XRP/USDT")
+VENUES: tuple[type[Venue], ...] = (
+    binance.Binance,
+    okx.Okx,
+    kraken.Kraken,
+    bybit.Bybit,
+    hyperliquid.Hyperliquid,
+    bitget.Bitget,
+    gate.Gate,
+    bitfinex.Bitfinex,
+    coinbase.Coinbase,
+    bitstamp.Bitstamp,
+    htx.Htx,
+    kucoin.Kucoin,
+    cryptocom.Cryptocom,
+    binanceusdm.BinanceUsdm,
+    mexc.Mexc,
+)
 _OFFERED = ("1m", "1h", "4h", "1d")
 
 
@@ -33,20 +59,14 @@ class Offer:
 
 
 def build(tape: Tape, clock: Clock) -> dict[str, Venue]:
-    """Every venue by name: Binance lists all symbols of the tape, OKX six, Kraken four."""
-    okx_symbols = sorted(tape.symbols, key=lambda s: s not in _OKX_FIRST)[:_OKX_SYMBOLS]
-    kraken_symbols = sorted(tape.symbols, key=lambda s: s not in _KRAKEN_FIRST)[:_KRAKEN_SYMBOLS]
-    venues: tuple[Venue, ...] = (
-        Binance(Book(tape, clock, tape.symbols)),
-        Okx(Book(tape, clock, okx_symbols)),
-        kraken.Kraken(Book(tape, clock, kraken_symbols, horizon=kraken.HORIZON, is_filled=True)),
-    )
-    return {venue.name: venue for venue in venues}
+    """Every venue by name, each with the markets that it lists."""
+    return {kind.name: kind.of(tape, clock) for kind in VENUES}
 
 
 def venue_of(host: str, venues: Sequence[Venue]) -> Venue | None:
-    """The venue that owns a host."""
-    return next((v for v in venues for d in v.domains if host == d or host.endswith("." + d)), None)
+    """The venue that owns a host: the one whose domain says most of it."""
+    owned = [(len(d), i) for i, v in enumerate(venues) for d in v.domains if host == d or host.endswith("." + d)]
+    return venues[max(owned)[1]] if owned else None
 
 
 def offers(venues: Sequence[Venue]) -> list[Offer]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, Self
 
+from heliograph.core.ports import Clock
 from heliograph.core.timeframe import Timeframe
 from heliograph.sandbox.book import Book
 from heliograph.sandbox.meter import Charge
-from heliograph.sandbox.tape import Bar
+from heliograph.sandbox.tape import Bar, Tape, Trade
 
 Refusal = Literal["rate_limit", "ban", "server_error", "maintenance"]
 
@@ -19,6 +20,7 @@ class Request:
     """One REST call.
 
     Attributes:
+        body: as sent; JSON where a venue asks by POST.
         is_cut: answer with half of the candles only, as a venue in trouble does.
     """
 
@@ -26,6 +28,8 @@ class Request:
     path: str
     query: Mapping[str, str]
     is_cut: bool = False
+    method: str = "GET"
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,10 @@ class Reply:
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Frame = str | bytes
+"""What goes over a socket: text, or bytes where the venue packs its frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +59,25 @@ class Topic:
 
 
 @dataclass(frozen=True, slots=True)
+class TradeTopic:
+    """A subscription of trades.
+
+    Attributes:
+        tell: the frame that carries some.
+    """
+
+    name: str
+    symbol: str
+    tell: Callable[[Sequence[Trade]], Frame]
+
+
+@dataclass(frozen=True, slots=True)
 class Talk:
     """What follows from a frame that came in: frames to send back, and subscriptions begun and ended."""
 
-    replies: tuple[str, ...] = ()
-    begun: tuple[Topic, ...] = ()
-    ended: tuple[Topic, ...] = ()
+    replies: tuple[Frame, ...] = ()
+    begun: tuple[Topic | TradeTopic, ...] = ()
+    ended: tuple[Topic | TradeTopic, ...] = ()
 
 
 class Venue(Protocol):
@@ -71,6 +92,10 @@ class Venue(Protocol):
     domains: ClassVar[tuple[str, ...]]
     book: Book
 
+    @classmethod
+    def of(cls, tape: Tape, clock: Clock) -> Self:
+        """The venue with the markets that it lists."""
+
     def charge(self, request: Request) -> Charge:
         """What the call costs."""
 
@@ -80,13 +105,13 @@ class Venue(Protocol):
     def refuse(self, kind: Refusal, *, retry_after_s: float) -> Reply:
         """The venue's answer when it won't."""
 
-    def greet(self) -> tuple[str, ...]:
+    def greet(self) -> tuple[Frame, ...]:
         """Frames that a new socket gets at once."""
 
     def hear(self, text: str) -> Talk:
         """Answer a frame of a socket."""
 
-    def tell(self, topic: Topic, bar: Bar, is_closed: bool) -> str:
+    def tell(self, topic: Topic, bar: Bar, is_closed: bool) -> Frame:
         """The frame that carries a bar."""
 
 

@@ -1,0 +1,1 @@
+"""Is what the lake holds true, and is what it lacks explained."""

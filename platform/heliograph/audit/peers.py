@@ -1,0 +1,127 @@
+"""Checks of a series against the same asset on other venues: its level, its rests, its volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from heliograph.audit import digits, robust
+from heliograph.audit.finding import Mark
+from heliograph.audit.habit import Bars
+from heliograph.audit.verdict import Verdict, settle
+from heliograph.core.market import Candles, FloatArray, IntArray
+
+LEAST_COMMON = 128
+"""Bars that a peer must share with the series to say anything."""
+
+_LIMIT = 8.0  # usual sizes; of real pairs, between 0 and 0.03 % of bars are farther off
+_FAR = 0.25  # log-price; premiums of 8 % and depegs of 13 % are real
+_REST = 5  # bars without a move that make a rest
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A series and one peer over the m bars that both have.
+
+    Attributes:
+        rows: int64[m], rows of the series.
+        peer: the peer's candles at those rows.
+        off: float64[4, m], log-price of open, high, low, close less the peer's and less the usual premium hereabouts.
+        premium: float64[m], that usual premium.
+        noise: float64[m], the usual size of the close's ``off`` hereabouts.
+        swing: float64[m], the peer's log-range, the widest of a bar and its neighbours.
+    """
+
+    rows: IntArray
+    peer: Candles
+    off: FloatArray
+    premium: FloatArray
+    noise: FloatArray
+    swing: FloatArray
+
+    @classmethod
+    def of(cls, bars: Bars, peer: Candles) -> Self | None:
+        """Aligned by open; None where too few bars are common."""
+        if not len(peer):
+            return None
+        at = np.minimum(np.searchsorted(peer.open_ts_ms, bars.candles.open_ts_ms), len(peer) - 1)
+        rows = np.flatnonzero(peer.open_ts_ms[at] == bars.candles.open_ts_ms)
+        if rows.size < LEAST_COMMON:
+            return None
+        other = peer.take(at[rows])
+        logs = [np.log(getattr(other, name)) for name in ("open", "high", "low", "close")]
+        off = np.stack(
+            [own[rows] - log for own, log in zip((bars.open, bars.high, bars.low, bars.close), logs, strict=True)]
+        )
+        premium = robust.around(off[3], 16, 5)
+        off -= premium
+        swing = robust.widest(np.maximum(logs[1] - logs[2], 1e-5))
+        return cls(rows, other, off, premium, robust.usual_size(np.abs(off[3])), swing)
+
+
+def check(bars: Bars, peers: Sequence[Candles]) -> list[Mark]:
+    """Marks against every peer that shares enough bars.
+
+    Args:
+        bars: of the series under test.
+        peers: sound candles of the same asset and timeframe, from other venues.
+    """
+    pairs = [pair for peer in peers if (pair := Pair.of(bars, peer))]
+    if not pairs or not bars.body.any():
+        return []
+    n = len(bars)
+    found = (
+        settle("off_peers", n, [off_peer(n, pair) for pair in pairs], "a price is {most:.2%} off other venues"),
+        settle("frozen", n, [frozen(bars, pair) for pair in pairs], "another venue moved {most:.2%} meanwhile"),
+        settle("volume_scale", n, [other_volume(bars, pair) for pair in pairs], digits.VOLUME_WORDS),
+    )
+    return [m for m in found if m.where.any()]
+
+
+def off_peer(n: int, pair: Pair) -> Verdict:
+    """Bars with a price that is not the peer's, beyond what the pair's noise and the bar's swing explain."""
+    size = np.abs(pair.off)
+    still = robust.MAD * pair.noise + 1e-5
+    body_share = min(4.0 * float(np.median(size[3] / pair.swing)), 0.5)
+    wick_share = min(2.0 * float(np.quantile(size[1:3] / pair.swing, 0.97)), 0.5)
+    bodies = _LIMIT * (still + body_share * pair.swing)
+    wicks = _LIMIT * (still + wick_share * pair.swing)
+    far = np.abs(pair.premium - float(np.median(pair.premium)))
+    bad = (np.maximum(size[0], size[3]) > bodies) | (np.maximum(size[1], size[2]) > wicks) | (far > _FAR)
+    verdict = Verdict.silent(n)
+    verdict.accused[pair.rows] = bad
+    verdict.size[pair.rows] = np.where(bad, np.expm1(np.minimum(np.maximum(size.max(axis=0), far), 50.0)), 0.0)
+    verdict.sees[pair.rows] = np.maximum(bodies, wicks)
+    return verdict
+
+
+def frozen(bars: Bars, pair: Pair) -> Verdict:
+    """Five bars or more without any move, during which the peer moved by many times the pair's noise."""
+    verdict = Verdict.silent(len(bars))
+    c = bars.candles
+    still = np.append(False, (c.close[1:] == c.close[:-1]) & (c.high == c.low)[1:])
+    inside = np.flatnonzero(robust.longest(still)[pair.rows] >= _REST)
+    if not inside.size:
+        return verdict
+    begins = np.append(True, np.diff(pair.rows[inside]) > 1)
+    first, run = np.flatnonzero(begins), np.cumsum(begins) - 1
+    close = np.log(pair.peer.close)
+    moved = np.maximum.reduceat(close[inside], first) - np.minimum.reduceat(close[inside], first)
+    typical = float(np.median(np.abs(np.diff(close))))
+    limit = np.maximum(8.0 * robust.MAD * np.maximum.reduceat(pair.noise[inside], first), 3.0 * typical)
+    rows, bad = pair.rows[inside], (moved > limit)[run]
+    verdict.accused[rows] = bad
+    verdict.size[rows] = np.where(bad, np.expm1(moved[run]), 0.0)
+    verdict.sees[rows] = limit[run]
+    return verdict
+
+
+def other_volume(bars: Bars, pair: Pair) -> Verdict:
+    """Volumes of another size than those around, beside the peer's."""
+    reference = np.zeros(len(bars))
+    reference[pair.rows] = pair.peer.volume
+    judged = digits.volume_scale(bars.candles, reference)
+    return replace(Verdict.silent(len(bars)), accused=judged.where, size=judged.size * judged.where, sees=judged.sees)

@@ -1,0 +1,181 @@
+"""The fetch workers of a cluster: actors that hold a venue's connections and write what comes as parts."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayActorError
+
+from heliograph.cluster.governor import LeasedBudget, egress, governor
+from heliograph.config.settings import FetchSettings, LakeSettings, VenueSettings
+from heliograph.core.errors import Retryable
+from heliograph.core.market import Market, VenueRules
+from heliograph.core.ports import CandleSource, ObjectStore, Page
+from heliograph.core.timeframe import Timeframe
+from heliograph.ingest.plan import Lane
+from heliograph.ingest.shard import fetch_shard
+from heliograph.ingest.spread import Job, WorkerLost
+from heliograph.lake.store import open_store
+from heliograph.lake.write import Row
+from heliograph.sources.budget import spending
+from heliograph.sources.catalog import rules
+from heliograph.sources.rest import CcxtSource
+
+WORKER_CPUS = 0.5  # a fetcher waits for the venue most of the time
+MOST_CALLS = 2_000  # shards under way in one worker
+STORE_PATIENCE_S = 120.0  # candles that were fetched are held so long for a store that is away
+
+
+class Counted:
+    """A `CandleSource` whose calls are over when it says so, so that its budget need not guess."""
+
+    def __init__(self, source: CandleSource) -> None:
+        self.rules = source.rules
+        self._source = source
+
+    async def now_ms(self) -> int:
+        """See `CandleSource`."""
+        with spending():
+            return await self._source.now_ms()
+
+    async def markets(self) -> list[Market]:
+        """See `CandleSource`."""
+        with spending():
+            return await self._source.markets()
+
+    async def fetch_page(self, market: Market, timeframe: Timeframe, start_ms: int, end_ms: int) -> Page:
+        """See `CandleSource`."""
+        with spending():
+            return await self._source.fetch_page(market, timeframe, start_ms, end_ms)
+
+    async def close(self) -> None:
+        """See `CandleSource`."""
+        await self._source.close()
+
+
+class PatientStore:
+    """An object store that is asked again while it is away, so that what was fetched need not be fetched again."""
+
+    def __init__(self, store: ObjectStore, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.uri = store.uri
+        self._store = store
+        self._sleep = sleep
+
+    def put_if_absent(self, key: str, body: bytes) -> bool:
+        """See `ObjectStore`; names are made of contents here, so a second try does no harm."""
+        waited_s, wait_s = 0.0, 0.25
+        while True:
+            try:
+                return self._store.put_if_absent(key, body)
+            except Retryable:
+                if waited_s >= STORE_PATIENCE_S:
+                    raise
+            self._sleep(wait_s)
+            waited_s, wait_s = waited_s + wait_s, min(2 * wait_s, 4.0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def budget(said: VenueRules, fetch: FetchSettings, *, holder: str = "") -> LeasedBudget:
+    """This process's part of the venue's budget."""
+    return LeasedBudget(said, fetch.venues[said.venue].budget_scale, holder=holder)
+
+
+def reach(settings: VenueSettings) -> VenueSettings:
+    """How this node reaches a venue: where its egress is a proxy, through that."""
+    address = egress()
+    return settings.model_copy(update={"http_proxy": address}) if address.startswith("http://") else settings
+
+
+def open_source(
+    lane: Lane, fetch: FetchSettings, *, holder: str, listing: Sequence[Mapping[str, object]] | None = None
+) -> CcxtSource:
+    """A venue's history for this process."""
+    venue, kind = lane
+    paid = budget(rules(venue, kind), fetch, holder=holder)
+    return CcxtSource(venue, reach(fetch.venues[venue]), paid, kind=kind, listing=listing)
+
+
+class FetchWorker:
+    """One actor: fetches the shards that it is sent, side by side, and writes each as a part."""
+
+    def __init__(self, fetch: FetchSettings, lake: LakeSettings, name: str) -> None:
+        self._fetch = fetch
+        self._name = name
+        self._store = PatientStore(open_store(lake))
+        self._sources: dict[Lane, asyncio.Task[CandleSource]] = {}
+
+    async def address(self) -> str:
+        """By which its calls go out; answers once it is ready."""
+        return egress()
+
+    async def fetch(self, job: Job) -> list[Row]:
+        """MANIFEST rows of the job."""
+        if job.lane not in self._sources:
+            self._sources[job.lane] = asyncio.create_task(self._open(job))
+        source = await self._sources[job.lane]
+        return await fetch_shard(source, self._store, job.row, market=job.market, attempts=self._fetch.attempts)
+
+    async def _open(self, job: Job) -> CandleSource:
+        (listing,) = job.listing
+        return Counted(open_source(job.lane, self._fetch, holder=self._name, listing=await listing))
+
+
+class RayCrew:
+    """`Crew` of actors, spread over the cluster's nodes; a dead one is never restarted but replaced.
+
+    Args:
+        run: name of this run; the governor knows its processes by it.
+    """
+
+    def __init__(self, fetch: FetchSettings, lake: LakeSettings, run: str) -> None:
+        self._make = ray.remote(FetchWorker).options(
+            num_cpus=WORKER_CPUS, max_concurrency=MOST_CALLS, scheduling_strategy="SPREAD"
+        )
+        self._fetch = fetch
+        self._lake = lake
+        self._run = run
+        self._numbers = itertools.count(1)
+        self._actors: dict[str, ActorHandle] = {}
+
+    async def hire(self) -> tuple[str, str]:
+        """See `Crew`; waits for as long as the cluster has no room."""
+        name = f"{self._run}{next(self._numbers)}/"
+        self._actors[name] = self._make.remote(self._fetch, self._lake, name)
+        try:
+            return name, await self._ask(name, "address")
+        except WorkerLost:
+            self._actors.pop(name, None)
+            raise
+
+    async def fetch(self, worker: str, job: Job) -> list[Row]:
+        """See `Crew`."""
+        rows: list[Row] = await self._ask(worker, "fetch", job)
+        return rows
+
+    def bury(self, worker: str) -> None:
+        """See `Crew`."""
+        if (actor := self._actors.pop(worker, None)) is not None:
+            ray.kill(actor)
+        governor().abandon.remote(worker)
+
+    def dismiss(self) -> None:
+        """End every worker."""
+        while self._actors:
+            ray.kill(self._actors.popitem()[1])
+
+    async def _ask(self, worker: str, method: str, *args: object) -> Any:
+        actor = self._actors.get(worker)
+        if actor is None:
+            raise WorkerLost(f"worker {worker} is gone")
+        try:
+            return await getattr(actor, method).remote(*args)
+        except RayActorError as e:
+            raise WorkerLost(f"worker {worker} is gone: {e}") from e

@@ -1,0 +1,1 @@
+"""Bulk archives as the venues publish them, made of the tape."""

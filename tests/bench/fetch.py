@@ -1,0 +1,327 @@
+"""The download beside what it could be at best: limits used, requests, candles a CPU second, plans, whole runs.
+
+``python tests/bench/fetch.py [plan scale eta saturation speed] [--seconds 120] [--workers 1,4,16] [--scale 0.25]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tests.bench import schedule
+
+from heliograph.cluster import fetch
+from heliograph.cluster.session import session
+from heliograph.config.settings import FetchSettings, LakeSettings, Selection, Settings, VenueSettings
+from heliograph.core.market import VenueRules, kind_of
+from heliograph.sandbox.tape import TapeSpec
+from heliograph.sandbox.world import Sandbox
+from heliograph.sources.catalog import rules
+from heliograph.telemetry.progress import Quiet
+
+MINUTE_MS = 60_000
+DAY_MS = 86_400_000
+SYMBOLS = tuple(f"{base}/USDT" for base in ("BTC", "ETH", "SOL", "XRP", "ADA", "DOGE", "LINK", "LTC"))
+CHECKS = ("plan", "scale", "eta", "saturation", "speed")
+
+
+def report(check: str, **told: float | str) -> None:
+    """One JSON line."""
+    rounded = {name: value if isinstance(value, str) else float(f"{value:.4g}") for name, value in told.items()}
+    sys.stdout.write(json.dumps({"check": check, **rounded}) + "\n")
+    sys.stdout.flush()
+
+
+def write_tape(folder: Path, days: int, symbols: Sequence[str] = SYMBOLS, seed: int = 1) -> TapeSpec:
+    """Minutes of every symbol, two in a hundred missing: a random walk with the digits of real prices."""
+    rng = np.random.default_rng(seed)
+    for symbol in symbols:
+        opens = np.arange(20_000 * DAY_MS, (20_000 + days) * DAY_MS, MINUTE_MS)
+        opens = opens[rng.random(opens.size) > 0.02]
+        close = np.round(100 * np.exp(np.cumsum(rng.normal(0, 0.0005, opens.size))), 2)
+        open_ = np.append(close[:1], close[:-1])
+        columns = {
+            "open": open_,
+            "high": np.round(np.maximum(open_, close) + 0.05, 2),
+            "low": np.round(np.minimum(open_, close) - 0.05, 2),
+            "close": close,
+            "volume": np.round(rng.lognormal(1, 1, opens.size) + 0.001, 3),
+        }
+        path = folder / symbol.replace("/", "-") / "1m.parquet"
+        path.parent.mkdir(parents=True)
+        pq.write_table(pa.table({"ts": opens, **columns}), path)
+    return TapeSpec("folder", folder)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one venue was asked for, and how much of its limit that took while it was asked all the time."""
+
+    venue: str
+    used_pct: float
+    violations: int
+    requests: int
+
+
+class Watch:
+    """Looks at a sandbox's counters again and again while its block runs."""
+
+    def __init__(self, world: Sandbox) -> None:
+        self.seen: list[tuple[float, Mapping[str, Mapping[str, int]]]] = []
+        self._world = world
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(0.2):
+            self.seen.append((time.monotonic(), self._world.stats()))
+
+    def share(self, said: VenueRules, scale: float) -> Share:
+        """From an eighth to seven eighths of its requests, a venue had always somebody waiting."""
+        times = np.asarray([at_s for at_s, _ in self.seen])
+        counts = np.asarray([stats[said.venue]["requests"] for _, stats in self.seen], dtype=np.float64)
+        total = counts[-1] - counts[0]
+        lo, hi = (int(np.searchsorted(counts, counts[0] + part * total)) for part in (1 / 8, 7 / 8))
+        most_per_s = math.floor(said.weight_limit * scale / said.weight_per_page + 1e-9) / said.window_s
+        used = (counts[hi] - counts[lo]) / (times[hi] - times[lo]) / most_per_s if times[hi] > times[lo] else 0.0
+        violations = self.seen[-1][1][said.venue]["violations"] - self.seen[0][1][said.venue]["violations"]
+        return Share(said.venue, 100 * used, violations, int(total))
+
+
+def saturation(folder: Path, *, seconds: float, workers: Sequence[int], scale: float) -> None:
+    """Every venue of the sandbox at once, each with work for about so many seconds at its limit."""
+    with Sandbox.start(write_tape(folder / "tape", 200), folder=folder / "sandbox", live_bars=2, weight_scale=scale, timeout_s=300) as world:
+        markets: dict[str, list[str]] = {}
+        for offer in world.offers():
+            if offer.symbol not in markets.setdefault(offer.venue, []):
+                markets[offer.venue].append(offer.symbol)
+        now_ms = world.now_ms()
+        for count in workers:
+            lake = LakeSettings(uri=str(folder / f"lake-{count}"))
+            selections = tuple(_work(v, m, now_ms, seconds=seconds, scale=scale) for v, m in markets.items())
+            settings = _settings(world, lake, selections, workers=count, scale=scale)
+            with session(), Watch(world) as watch:
+                time.sleep(0.5)  # for a look before it begins
+                done = fetch.run(settings, Quiet())
+            shares = [watch.share(_rules(v, m), scale) for v, m in markets.items()]
+            for share in shares:
+                told = {"workers": count, "used_pct": share.used_pct, "violations": share.violations}
+                report("saturation", venue=share.venue, **told, requests=share.requests)
+            report(
+                "saturation",
+                venue="all",
+                workers=count,
+                used_pct=min(share.used_pct for share in shares),
+                violations=sum(share.violations for share in shares),
+                requests_ratio=done.requests / done.requests_minimum,
+                failed=len(done.failed),
+            )
+
+
+def _rules(venue: str, symbols: Sequence[str]) -> VenueRules:
+    return rules(venue, kind_of(symbols[0]))
+
+
+def _work(venue: str, symbols: Sequence[str], now_ms: int, *, seconds: float, scale: float) -> Selection:
+    """Symbols of one kind, timeframes and a start that make about so many seconds of requests."""
+    said = _rules(venue, symbols)
+    mine = tuple(s for s in symbols if kind_of(s) == said.kind)
+    pages = max(seconds * said.weight_per_s * scale / said.weight_per_page, 12.0)
+    if said.horizon_candles is not None:
+        per_series = -(-said.horizon_candles // said.page_limit)
+        names = said.timeframes[: max(1, round(pages / per_series / len(mine)))]
+        return Selection(venues=(venue,), symbols=mine, timeframes=names, start_ms=now_ms - 190 * DAY_MS)
+    bars = int(pages / len(mine) * said.page_limit)
+    return Selection(venues=(venue,), symbols=mine, timeframes=("1m",), start_ms=max(now_ms - bars * MINUTE_MS, 0))
+
+
+def _settings(world: Sandbox, lake: LakeSettings, selections: tuple[Selection, ...], *, workers: int, scale: float) -> Settings:
+    reached = VenueSettings(http_proxy=world.proxy_url, ca_file=world.ca_file, budget_scale=scale)
+    venues = dict.fromkeys(dict.fromkeys(v for s in selections for v in s.venues), reached)
+    fetching = FetchSettings(venues=venues, selections=selections, workers=workers, pages_per_shard=10, archives=False)
+    return Settings(lake=lake, fetch=fetching)
+
+
+def plan() -> None:
+    """A plan of a hundred thousand shards, and the plan of nothing after all of it is covered, in a process of its own."""
+    code = "from tests.bench.fetch import plan_here; plan_here()"
+    sys.stdout.write(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+    sys.stdout.flush()
+
+
+def plan_here() -> None:
+    """`plan` in this process."""
+    before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024
+    found = schedule.catalogues(500)
+    started_s = time.perf_counter()
+    made = schedule.planned(found, days=28)
+    first_s = time.perf_counter() - started_s
+    covered = schedule.covered(made)
+    started_s = time.perf_counter()
+    again = schedule.planned(found, days=28, coverage=covered)
+    again_s = time.perf_counter() - started_s
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024
+    report(
+        "plan",
+        shards=made.shards.num_rows,
+        wall_s=first_s,
+        again_shards=again.shards.num_rows,
+        again_wall_s=again_s,
+        peak_mb=peak_mb,
+        imports_mb=before_mb,
+    )
+
+
+def scale() -> None:
+    """Twelve venues, five hundred symbols, eight timeframes, at the venues' true limits, on a virtual clock."""
+    found = schedule.catalogues(500)
+    went = schedule.simulate(found, schedule.planned(found, days=10), workers=4)
+    ratios = {lane[0]: went.ended_s[lane] / went.bound_s[lane] for lane in went.bound_s}
+    report(
+        "scale",
+        venues=len(ratios),
+        shards=went.shards,
+        pages=went.pages,
+        virtual_s=max(went.ended_s.values()),
+        ratio_to_bound=max(went.ended_s.values()) / max(went.bound_s.values()),
+        slowest_venue_ratio=max(ratios.values()),
+        violations=went.violations,
+        wall_s=went.wall_s,
+    )
+
+
+def eta() -> None:
+    """How far the finish time shown after a tenth of the work is off, over runs of many shapes."""
+    errors = []
+    for symbols, days, workers in ((50, 10, 4), (20, 30, 1), (100, 5, 16), (30, 60, 4)):
+        found = schedule.catalogues(symbols)
+        errors.append(schedule.simulate(found, schedule.planned(found, days=days), workers=workers).eta_error)
+    report("eta", runs=len(errors), worst_error_pct=100 * max(errors))
+
+
+def speed(folder: Path) -> None:
+    """Candles a CPU second of the client, from the venue to a committed part, beside a loop over ccxt's own call."""
+    days, symbols = 200, SYMBOLS[:8]
+    with Sandbox.start(write_tape(folder / "tape", days, symbols), folder=folder / "sandbox", live_bars=2, weight_scale=1e6, timeout_s=300) as world:
+        now_ms = world.now_ms()
+        wanted = Selection(venues=("binance",), symbols=symbols, timeframes=("1m",), start_ms=now_ms - days * DAY_MS)
+        settings = _settings(world, LakeSettings(uri=str(folder / "lake")), (wanted,), workers=2, scale=1e6)
+        with session():
+            warm = wanted.model_copy(update={"end_ms": now_ms - (days - 1) * DAY_MS})
+            fetch.run(_settings(world, settings.lake, (warm,), workers=2, scale=1e6), Quiet())
+            with _client_cpu(world.pid) as cpu:
+                started_s = time.perf_counter()
+                done = fetch.run(settings, Quiet())
+                wall_s = time.perf_counter() - started_s
+        raw_candles, raw_s = asyncio.run(_raw(world, symbols[:2], now_ms - days * DAY_MS, now_ms))
+    ours, raw = done.candles / cpu[0], raw_candles / raw_s
+    report(
+        "speed",
+        candles=done.candles,
+        candles_per_cpu_s=ours,
+        ccxt_loop_per_cpu_s=raw,
+        ratio_to_ccxt=ours / raw,
+        candles_per_wall_s=done.candles / wall_s,
+    )
+    if importlib.util.find_spec("freqtrade") is None:
+        report("speed", freqtrade="not installed: no figure beside it")
+
+
+async def _raw(world: Sandbox, symbols: Sequence[str], start_ms: int, end_ms: int) -> tuple[int, float]:
+    """The loop that people write: page by page with ``fetch_ohlcv``, kept in a list."""
+    import ccxt.async_support as ccxt  # noqa: PLC0415 - only here is ccxt used bare, as the thing compared with
+
+    exchange = ccxt.binance({"httpsProxy": world.proxy_url, "cafile": world.ca_file, "enableRateLimit": False, "options": {"fetchMarkets": {"types": ["spot"]}}})
+    kept: list[list[float]] = []
+    try:
+        await exchange.load_markets()
+        started_s = time.process_time()
+        for symbol in symbols:
+            since = start_ms
+            while since < end_ms:
+                rows = await exchange.fetch_ohlcv(symbol, "1m", since, 1_000)
+                if not rows:
+                    break
+                kept += rows
+                since = rows[-1][0] + MINUTE_MS
+        return len(kept), time.process_time() - started_s
+    finally:
+        await exchange.close()
+
+
+@contextmanager
+def _client_cpu(sandbox_pid: int) -> Iterator[list[float]]:
+    """CPU seconds of this process and all that it started, those of Ray too, without the sandbox's."""
+    spent: list[float] = []
+    before = _cpu_of_all(sandbox_pid)
+    yield spent
+    after = _cpu_of_all(sandbox_pid)
+    spent.append(sum(used - before.get(pid, 0.0) for pid, used in after.items()))
+
+
+def _cpu_of_all(but_pid: int) -> dict[int, float]:
+    used = {}
+    me = psutil.Process(os.getpid())
+    for process in (me, *me.children(recursive=True)):
+        try:
+            if process.pid != but_pid:
+                times = process.cpu_times()
+                used[process.pid] = times.user + times.system
+        except psutil.NoSuchProcess:
+            continue  # it ended between the listing and the look
+    return used
+
+
+def main() -> None:
+    """Run the checks that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checks", nargs="*", default=list(CHECKS))
+    parser.add_argument("--seconds", type=float, default=120.0, help="of work for each venue")
+    parser.add_argument("--workers", default="1,4,16")
+    parser.add_argument("--scale", type=float, default=0.25, help="of the venues' limits, so that all fit on two cores")
+    args = parser.parse_args()
+    for check in args.checks or CHECKS:
+        with tempfile.TemporaryDirectory(prefix="helio-bench-") as name:
+            folder = Path(name)
+            match check:
+                case "plan":
+                    plan()
+                case "scale":
+                    scale()
+                case "eta":
+                    eta()
+                case "saturation":
+                    counts = [int(n) for n in args.workers.split(",")]
+                    saturation(folder, seconds=args.seconds, workers=counts, scale=args.scale)
+                case "speed":
+                    speed(folder)
+
+
+if __name__ == "__main__":
+    main()
