@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,10 @@ from tests.bench.injections import KINDS, Injected, Source
 
 from heliograph.audit import derived, gather, truth
 from heliograph.audit.finding import Finding, flagged
+from heliograph.audit.moves import WINDOW
 from heliograph.audit.truth import Evidence
 from heliograph.core.calendars import grid
-from heliograph.core.market import Candles
+from heliograph.core.market import Candles, FloatArray
 from heliograph.core.timeframe import Timeframe
 from heliograph.lake.coverage import Key
 
@@ -45,7 +46,7 @@ MARKETS: tuple[tuple[Key, str, int, int], ...] = (
 """Series under test, the symbol that a swapped page comes from, first row, rows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Subject:
     """A true series, what it is judged by, and another asset's candles."""
 
@@ -54,6 +55,11 @@ class Subject:
     candles: Candles
     evidence: Evidence
     other: Candles
+
+    @cached_property
+    def known(self) -> set[tuple[str, int, int]]:
+        """What the audit says of the true series."""
+        return {(f.kind, f.start_ms, f.end_ms) for f in self.findings(self.candles)}
 
     def findings(self, candles: Candles) -> list[Finding]:
         """What the audit says of these candles in the series' place."""
@@ -84,6 +90,30 @@ class Recorded:
         return Candles(*(table.column(name).to_numpy() for name in COLUMNS))
 
 
+def generated(seed: int, bars: int = 6_000) -> Subject:
+    """A market made by chance on three venues, its hours, a sibling that has every bar, and another asset."""
+    frame, rng = grid("binance", "1m"), np.random.default_rng(seed)
+    spread = 3e-4 * np.exp(0.5 * np.sin(np.arange(bars) / 700.0))
+    path = np.log(30_000.0) + np.cumsum(spread * rng.standard_t(4, bars))
+    own, *peers = (_quoted(path, rng, spread) for _ in range(3))
+    other = _quoted(np.log(2_000.0) + np.cumsum(spread * rng.standard_t(4, bars)), rng, spread)
+    hours = grid("binance", "1h")
+    evidence = Evidence(peers, [own.open_ts_ms], [(hours, derived.summed(own, hours))])
+    return Subject(("binance", "1m", "BTC/USDT"), frame, own, evidence, other)
+
+
+def _quoted(path: FloatArray, rng: np.random.Generator, spread: FloatArray) -> Candles:
+    """One venue's candles of a log-price path: a tick of 0.1, a noise of half a basis point, volumes of its own."""
+    close: FloatArray = np.round(np.exp(path + 5e-5 * rng.standard_normal(path.size)), 1)
+    opened = np.round(np.append(close[0], close[:-1]) + np.where(rng.random(path.size) < 0.3, 0.1, 0.0), 1)
+    up, down = 1.0 + spread * np.abs(rng.standard_normal((2, path.size))) / 2
+    high = np.maximum(np.round(np.maximum(opened, close) * up, 1), np.maximum(opened, close))
+    low = np.minimum(np.round(np.minimum(opened, close) / down, 1), np.minimum(opened, close))
+    volume = np.round(rng.lognormal(2.0, 0.6, path.size) + 0.001, 3)
+    start_ms = 1_735_689_600_000
+    return Candles(start_ms + 60_000 * np.arange(path.size, dtype=np.int64), opened, high, low, close, volume)
+
+
 def subject(recorded: Recorded, key: Key, other: str, first: int, rows: int) -> Subject:
     """A stretch of a recorded series, with what overlaps it elsewhere, and its own coarser candles."""
     frame = grid(*key[:2])
@@ -103,41 +133,45 @@ def subject(recorded: Recorded, key: Key, other: str, first: int, rows: int) -> 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many injections of one kind were found: at all, by peers and habits, by the other timeframe."""
+    """How many injections of one kind were found, and what the fault did to the verdict on the rest of the series.
+
+    Attributes:
+        of: injections.
+        found: those with a finding over the wrong interval that the true series does not get.
+        by_peers, by_timeframe: those found without, and by, the market's other timeframe.
+        spilled_pct: true bars, farther than a window away, that got a finding through the fault; of all bars.
+    """
 
     kind: str
     of: int
     found: int
     by_peers: int
     by_timeframe: int
-
-    @property
-    def is_found(self) -> bool:
-        """Often enough."""
-        return self.found >= ENOUGH * self.of
+    spilled_pct: float
 
 
-def recall(subjects: Sequence[Subject], seeds: int) -> Iterator[Tally]:
-    """Every kind, ``seeds`` times in every subject."""
-    true = [{(f.kind, f.start_ms, f.end_ms) for f in s.findings(s.candles)} for s in subjects]
-    for number, (kind, inject) in enumerate(KINDS.items()):
-        told = [
-            _told(s, known, inject(Source(s.candles, s.timeframe, s.other), np.random.default_rng([number, i, seed])))
-            for i, (s, known) in enumerate(zip(subjects, true, strict=True))
-            for seed in range(seeds)
-        ]
-        peers = [bool(kinds - {"not_derived"}) for kinds in told]
-        frame = ["not_derived" in kinds for kinds in told]
-        yield Tally(kind, len(told), sum(map(bool, told)), sum(peers), sum(frame))
+def recall(kind: str, subjects: Sequence[Subject], seeds: int) -> Tally:
+    """One kind, ``seeds`` times in every subject; the same arguments give the same injections."""
+    number, told, spilled = list(KINDS).index(kind), [], 0
+    for i, s in enumerate(subjects):
+        for seed in range(seeds):
+            source = Source(s.candles, s.timeframe, s.other)
+            injected = KINDS[kind](source, np.random.default_rng([number, i, seed]))
+            news = [f for f in s.findings(injected.candles) if (f.kind, f.start_ms, f.end_ms) not in s.known]
+            told.append({f.kind for f in news if f.start_ms < injected.end_ms and f.end_ms > injected.start_ms})
+            spilled += _spilled(s, injected, news)
+    bars = seeds * sum(len(s.candles) for s in subjects)
+    peers = sum(bool(kinds - {"not_derived"}) for kinds in told)
+    frame = sum("not_derived" in kinds for kinds in told)
+    return Tally(kind, len(told), sum(map(bool, told)), peers, frame, round(100.0 * spilled / bars, 4))
 
 
-def _told(s: Subject, known: set[tuple[str, int, int]], injected: Injected) -> set[str]:
-    """Kinds of the findings over the wrong interval that the true series does not get."""
-    return {
-        f.kind
-        for f in s.findings(injected.candles)
-        if f.start_ms < injected.end_ms and f.end_ms > injected.start_ms and (f.kind, f.start_ms, f.end_ms) not in known
-    }
+def _spilled(s: Subject, injected: Injected, news: Sequence[Finding]) -> int:
+    """Bars of the true series with a new finding, farther than the longest window from what is wrong."""
+    away_ms = WINDOW * s.timeframe.ms
+    opens = s.candles.open_ts_ms
+    far = (opens < injected.start_ms - away_ms) | (opens >= injected.end_ms + away_ms)
+    return int((flagged(s.candles, news) & far).sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +214,17 @@ def main(seeds: int, folder: Path) -> None:
     recorded = Recorded(folder)
     subjects = [subject(recorded, *market) for market in MARKETS]
     tallies = []
-    for t in recall(subjects, seeds):
-        tallies.append(t)
-        emit("corruption", kind=t.kind, found=t.found, of=t.of, by_peers=t.by_peers, by_timeframe=t.by_timeframe)
+    for kind in KINDS:
+        tallies.append(t := recall(kind, subjects, seeds))
+        emit(
+            "corruption",
+            kind=t.kind,
+            found=t.found,
+            of=t.of,
+            by_peers=t.by_peers,
+            by_timeframe=t.by_timeframe,
+            spilled_pct=t.spilled_pct,
+        )
     alarms = []
     for a in false_alarms(recorded):
         alarms.append(a)
@@ -191,7 +233,8 @@ def main(seeds: int, folder: Path) -> None:
     emit(
         "corruption_summary",
         kinds=len(tallies),
-        found=sum(t.is_found for t in tallies),
+        found=sum(t.found >= ENOUGH * t.of for t in tallies),
+        found_by_peers_alone=sum(t.by_peers >= ENOUGH * t.of for t in tallies),
         false_alarm_pct=round(100.0 * bad / bars, 4),
         bars=bars,
         flagged=bad,

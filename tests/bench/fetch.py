@@ -81,6 +81,26 @@ class Share:
     requests: int
 
 
+class Lanes(Quiet):
+    """A bar that remembers when each venue's shards landed.
+
+    Attributes:
+        landed: by venue, ``(seconds, share of its pages)``.
+    """
+
+    def __init__(self, venue: str = "", landed: dict[str, list[tuple[float, float]]] | None = None) -> None:
+        self.landed = {} if landed is None else landed
+        self._venue = venue
+
+    def reach(self, fraction: float, note: str = "") -> None:
+        """A shard landed."""
+        self.landed.setdefault(self._venue, []).append((time.monotonic(), fraction))
+
+    def lane(self, label: str, expected_s: float | None = None) -> Lanes:
+        """One venue's."""
+        return Lanes(label.split()[0], self.landed)
+
+
 class Watch:
     """Looks at a sandbox's counters again and again while its block runs."""
 
@@ -102,16 +122,20 @@ class Watch:
         while not self._over.wait(0.2):
             self.seen.append((time.monotonic(), self._world.stats()))
 
-    def share(self, said: VenueRules, scale: float) -> Share:
-        """From an eighth to seven eighths of its requests, a venue had always somebody waiting."""
+    def share(self, said: VenueRules, scale: float, landed: Sequence[tuple[float, float]]) -> Share:
+        """From its first shard until an eighth of its pages is left, a venue has always somebody waiting.
+
+        Whole windows are counted, for what a window grants may be spent at any time in it.
+        """
+        begun_s, ended_s = landed[0][0], next(at_s for at_s, fraction in landed if fraction >= 7 / 8)
         times = np.asarray([at_s for at_s, _ in self.seen])
         counts = np.asarray([stats[said.venue]["requests"] for _, stats in self.seen], dtype=np.float64)
-        total = counts[-1] - counts[0]
-        lo, hi = (int(np.searchsorted(counts, counts[0] + part * total)) for part in (1 / 8, 7 / 8))
-        most_per_s = math.floor(said.weight_limit * scale / said.weight_per_page + 1e-9) / said.window_s
-        used = (counts[hi] - counts[lo]) / (times[hi] - times[lo]) / most_per_s if times[hi] > times[lo] else 0.0
+        windows = math.floor((ended_s - begun_s) / said.window_s)
+        lo, hi = np.interp([begun_s, begun_s + windows * said.window_s], times, counts)
+        most = windows * math.floor(said.weight_limit * scale / said.weight_per_page + 1e-9)
+        used_pct = 100 * float(hi - lo) / most if windows else math.nan
         violations = self.seen[-1][1][said.venue]["violations"] - self.seen[0][1][said.venue]["violations"]
-        return Share(said.venue, 100 * used, violations, int(total))
+        return Share(said.venue, used_pct, violations, int(hi - lo))
 
 
 def saturation(folder: Path, *, seconds: float, workers: Sequence[int], scale: float) -> None:
@@ -126,10 +150,12 @@ def saturation(folder: Path, *, seconds: float, workers: Sequence[int], scale: f
             lake = LakeSettings(uri=str(folder / f"lake-{count}"))
             selections = tuple(_work(v, m, now_ms, seconds=seconds, scale=scale) for v, m in markets.items())
             settings = _settings(world, lake, selections, workers=count, scale=scale)
-            with session(), Watch(world) as watch:
-                time.sleep(0.5)  # for a look before it begins
-                done = fetch.run(settings, Quiet())
-            shares = [watch.share(_rules(v, m), scale) for v, m in markets.items()]
+            lanes = Lanes()
+            with session(), Watch(world) as watch, _client_cpu(world.pid) as cpu:
+                started_s, served_s = time.perf_counter(), _cpu_s(world.pid)
+                done = fetch.run(settings, lanes)
+                served_s, wall_s = _cpu_s(world.pid) - served_s, time.perf_counter() - started_s
+            shares = [watch.share(_rules(v, m), scale, lanes.landed[v]) for v, m in markets.items() if v in lanes.landed]
             for share in shares:
                 told = {"workers": count, "used_pct": share.used_pct, "violations": share.violations}
                 report("saturation", venue=share.venue, **told, requests=share.requests)
@@ -141,7 +167,12 @@ def saturation(folder: Path, *, seconds: float, workers: Sequence[int], scale: f
                 violations=sum(share.violations for share in shares),
                 requests_ratio=done.requests / done.requests_minimum,
                 failed=len(done.failed),
+                wall_s=wall_s,
+                client_cpu_s=cpu[0],
+                sandbox_cpu_s=served_s,
             )
+            for line in done.failed[:5]:
+                sys.stderr.write(f"{line}\n")
 
 
 def _rules(venue: str, symbols: Sequence[str]) -> VenueRules:
@@ -286,16 +317,17 @@ def _client_cpu(sandbox_pid: int) -> Iterator[list[float]]:
 
 
 def _cpu_of_all(but_pid: int) -> dict[int, float]:
-    used = {}
     me = psutil.Process(os.getpid())
-    for process in (me, *me.children(recursive=True)):
-        try:
-            if process.pid != but_pid:
-                times = process.cpu_times()
-                used[process.pid] = times.user + times.system
-        except psutil.NoSuchProcess:
-            continue  # it ended between the listing and the look
-    return used
+    pids = [p.pid for p in (me, *me.children(recursive=True)) if p.pid != but_pid]
+    return {pid: _cpu_s(pid) for pid in pids}
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0  # it ended between the listing and the look
+    return float(times.user + times.system)
 
 
 def main() -> None:

@@ -119,7 +119,7 @@ settings = LakeSettings(uri=sys.argv[1], lease_s=0.2)
 store = open_store(settings)
 print("ready", flush=True)
 with Committer(settings, store, "keeper") as committer:
-    for round in range(int(sys.argv[2]), 60):
+    for round in range(int(sys.argv[2]), 40):
         first = round * 3
         shards = [lakes.shard(i * 36_000_000, (i + 1) * 36_000_000) for i in range(first, first + 3)]
         committer.commit([lakes.written(store, shard) for shard in shards])
@@ -131,32 +131,32 @@ with Committer(settings, store, "keeper") as committer:
 
 @pytest.mark.e2e
 def test_lake_that_is_compacted_and_cleaned_under_kills_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    """Fifteen kills, each anywhere in commit, compaction or vacuum; the next goes on a round before."""
+    """Ten kills, each anywhere in commit, compaction or vacuum; the next goes on a round before."""
     rng = random.Random(11)
     lake = LakeSettings(uri=str(tmp_path / "lake"), lease_s=0.2)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = 0
-    for attempt in range(16):
-        command = [sys.executable, "-c", KEEPER, lake.uri, str(max(0, done - 1) if attempt < 15 else 0)]
+    for attempt in range(11):
+        command = [sys.executable, "-c", KEEPER, lake.uri, str(max(0, done - 1) if attempt < 10 else 0)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as keeper:
             assert keeper.stdout is not None
             assert keeper.stdout.readline() == b"ready\n"
-            if attempt < 15:
+            if attempt < 10:
                 for _ in range(rng.randint(1, 3)):
                     done = max(done, int(keeper.stdout.readline() or done))
                 Event().wait(rng.uniform(0.0, 0.25))
                 keeper.send_signal(signal.SIGKILL)
             done = max([done, *(int(line) for line in keeper.stdout.read().split())])
-            if attempt < 15 and done:
+            if attempt < 10 and done:
                 last = read.candles(lake, "fake", "BTC/USDT", "1h")
                 assert len(last) >= done * 30
                 assert audit.gaps(last, HOUR, [(0, int(last.open_ts_ms[-1]) + HOUR.ms)]) == []
     assert keeper.returncode == 0
     held = read.candles(lake, "fake", "BTC/USDT", "1h")
-    assert len(held) == read.scan(lake).collect().height == 60 * 30
-    assert held.close.tolist() == lakes.candles(0, 60 * 30 * HOUR.ms).close.tolist()
+    assert len(held) == read.scan(lake).collect().height == 40 * 30
+    assert held.close.tolist() == lakes.candles(0, 40 * 30 * HOUR.ms).close.tolist()
     table = coverage.read(lake)
-    assert coverage.index(table) == {KEY: [(0, 60 * 30 * HOUR.ms)]}
+    assert coverage.index(table) == {KEY: [(0, 40 * 30 * HOUR.ms)]}
     assert table.num_rows == len({tuple(row.values()) for row in table.to_pylist()})
     assert audit.verify(lake) == []
     stored = {key.removeprefix("candles/") for key in open_store(lake).list("candles/venue=")}

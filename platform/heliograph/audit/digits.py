@@ -155,15 +155,13 @@ def _below(values: IntArray, usual: IntArray) -> BoolArray:
 
 
 def _sides(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Medians of the blocks before and after each block; NaN where a side has fewer than a quarter of them."""
-    k = min(_SIDE, values.size // 2)
+    """Medians of the blocks before and after each block: of 48, near an edge of 12; NaN where there are fewer."""
     before, after = np.full(values.size, np.nan), np.full(values.size, np.nan)
-    rolling = np.median(np.lib.stride_tricks.sliding_window_view(values, k), axis=1)
-    before[k:] = rolling[:-1]
-    after[:-k] = rolling[1:]
-    for i in range(k // 4, k):
-        before[i] = np.median(values[:i])
-        after[-1 - i] = np.median(values[-i:])
+    for k in (max(1, _SIDE // 4), _SIDE):
+        if k < values.size:
+            rolling = np.median(np.lib.stride_tricks.sliding_window_view(values, k), axis=1)
+            before[k:] = rolling[:-1]
+            after[:-k] = rolling[1:]
     return before, after
 
 

@@ -20,7 +20,7 @@ DOLLARS = frozenset({"USD", "USDT", "USDC", "BUSD", "FDUSD", "TUSD", "USDP", "DA
 _MOST_PEERS, _MOST_SIBLINGS = 4, 8
 
 
-def evidence(key: Key, keys: Iterable[Key], load: Load, *, with_others: bool = True) -> Evidence:
+def evidence(key: Key, keys: Iterable[Key], load: Load, *, only_peers: bool = False) -> Evidence:
     """What a series can be judged by, out of all that is held.
 
     A peer without the same timeframe is resampled from its longest shorter one. Where there are many, the first four
@@ -29,13 +29,13 @@ def evidence(key: Key, keys: Iterable[Key], load: Load, *, with_others: bool = T
     Args:
         key: of the series under test.
         keys: of everything that is held.
-        with_others: load the market's own other timeframes as well.
+        only_peers: leave out siblings and other timeframes.
     """
     venue, name, symbol = key
     frame = grid(venue, name)
     held = sorted(set(keys) - {key})
-    siblings = [k for k in held if k[:2] == (venue, name)][:_MOST_SIBLINGS]
-    others = [k for k in held if k[0] == venue and k[2] == symbol] if with_others else []
+    siblings = [] if only_peers else [k for k in held if k[:2] == (venue, name)][:_MOST_SIBLINGS]
+    others = [] if only_peers else [k for k in held if k[0] == venue and k[2] == symbol]
     return Evidence(
         peers=[_at(k, frame, load) for k in _peers(key, held)[:_MOST_PEERS]],
         siblings=[load(k).open_ts_ms for k in siblings],

@@ -97,9 +97,10 @@ def breaks(bars: Bars) -> Mark:
 def shuffled(bars: Bars) -> Mark:
     """Windows in which each open undoes this body and the one before: open and close swapped, or the order reversed."""
     n = len(bars)
+    most = 8.0 * bars.usual  # so that no single bar decides
     two = np.where(bars.follows, bars.body + np.append(0.0, bars.body[:-1]), 0.0)
-    moved = robust.window_sums(two**2, _CHAIN)
-    left = robust.window_sums(np.where(bars.follows, bars.gap + two, 0.0) ** 2, _CHAIN)
+    moved = robust.window_sums(np.clip(two, -most, most) ** 2, _CHAIN)
+    left = robust.window_sums(np.clip(np.where(bars.follows, bars.gap + two, 0.0), -most, most) ** 2, _CHAIN)
     lively = robust.window_sums((bars.follows & (bars.body != 0.0)).astype(np.float64), _CHAIN)
     usual = robust.window_sums(bars.usual**2, _CHAIN)
     bad = (left < 0.2 * moved) & (moved > usual) & (lively > 0.75 * _CHAIN)

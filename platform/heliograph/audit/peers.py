@@ -94,7 +94,7 @@ def off_peer(n: int, pair: Pair) -> Verdict:
     verdict = Verdict.silent(n)
     verdict.accused[pair.rows] = bad
     verdict.size[pair.rows] = np.where(bad, np.expm1(np.minimum(np.maximum(size.max(axis=0), far), 50.0)), 0.0)
-    verdict.sees[pair.rows] = np.maximum(bodies, wicks)
+    verdict.sees[pair.rows] = 2.0 * np.maximum(bodies, wicks)  # well clear of its own limit
     return verdict
 
 

@@ -26,7 +26,7 @@ def check(candles: Candles, timeframe: Timeframe) -> list[Mark]:
         mark("off_grid", timeframe.floor_array(c.open_ts_ms) != c.open_ts_ms),
         mark("not_finite", ~finite),
         mark("not_positive", finite & ~positive),
-        mark("range", finite & _out_of_range(c)),
+        mark("range", finite & positive & _out_of_range(c)),
         mark("moved_without_volume", finite & (c.volume == 0.0) & (c.high > c.low)),
     )
     return [m for m in found if m.where.any()]
@@ -56,7 +56,7 @@ def _out_of_range(c: Candles) -> BoolArray:
     open_strays = (c.open < c.low) | (c.open > c.high)
     if not open_strays.any():
         return strays
-    carried = np.append(False, c.open[1:] == c.close[:-1])
+    carried = np.append(True, c.open[1:] == c.close[:-1])  # of the first nothing is known
     if carried.mean() < _CARRIES:
         return strays | open_strays
     loose: BoolArray = strays | (open_strays & ~carried)

@@ -28,8 +28,9 @@ STATES = (HAVE, *REASONS, "unexplained")
 """What a bar of a market can be, in the order of the counts."""
 
 _EXPLAINED = np.asarray([STATES.index(status or "unexplained") for status, _ in CODES])
-_KEPT_SERIES = 24  # in memory; peers and siblings are asked for again and again
+_KEPT_SERIES = 16  # in memory; peers and siblings are asked for again and again
 _MONTH = parse("1M")
+_NO_BARS: IntArray = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +133,10 @@ def audit(
     sheets, rows = [], [covered.slice(0, 0)]
     for venue, name in sorted({key[:2] for key in keys}):
         mine = [key for key in keys if key[:2] == (venue, name)]
-        explained = _explained(mine, load, indexes, fills_quiet)
+        opens = {key: load(key).open_ts_ms if indexes[HAVE].get(key) else _NO_BARS for key in mine}
+        explained = _explained(mine, opens, indexes, fills_quiet)
         rows.append(reasons.coverage(venue, grid(venue, name), explained))
-        sheets.append(_sheet(mine, load, indexes, explained))
+        sheets.append(_sheet(mine, opens, indexes, explained))
         shown.reach(0.3 * (keys.index(mine[-1]) + 1) / len(keys), f"{venue} {name}")
     mine = [key for key in held if scope.holds(key)]
     findings = [] if is_quick else _findings(mine, held, load, shown)
@@ -149,7 +151,7 @@ def audit(
 
 def _explained(
     keys: Sequence[Key],
-    load: gather.Load,
+    opens: Mapping[Key, IntArray],
     indexes: Mapping[str, Index],
     fills_quiet: Mapping[tuple[str, Kind], bool],
 ) -> dict[str, Explained]:
@@ -158,7 +160,11 @@ def _explained(
     found: dict[str, Explained] = {}
     for kind in sorted({kind_of(key[2]) for key in keys}):
         mine = [key for key in keys if kind_of(key[2]) == kind]
-        markets = {key[2]: _held(key, load, indexes) for key in mine if _fetched(key, indexes)}
+        markets = {
+            key[2]: Held(opens[key], tuple(_fetched(key, indexes)), is_active=key not in indexes["delisted"])
+            for key in mine
+            if _fetched(key, indexes)
+        }
         found |= reasons.explain(markets, grid(venue, name), fills_quiet=fills_quiet.get((venue, kind), False))
     return found
 
@@ -168,21 +174,15 @@ def _fetched(key: Key, indexes: Mapping[str, Index]) -> list[Interval]:
     return known.merge([*indexes[HAVE].get(key, []), *indexes["no_trades"].get(key, [])])
 
 
-def _held(key: Key, load: gather.Load, indexes: Mapping[str, Index]) -> Held:
-    opens = load(key).open_ts_ms if indexes[HAVE].get(key) else np.empty(0, dtype=np.int64)
-    return Held(opens, tuple(_fetched(key, indexes)), is_active=key not in indexes["delisted"])
-
-
 def _sheet(
-    keys: Sequence[Key], load: gather.Load, indexes: Mapping[str, Index], explained: Mapping[str, Explained]
+    keys: Sequence[Key], opens: Mapping[Key, IntArray], indexes: Mapping[str, Index], explained: Mapping[str, Explained]
 ) -> Sheet:
     """Counts of one venue and timeframe."""
     venue, name = keys[0][:2]
     frame, months_ms = grid(venue, name), _months(keys, indexes)
     bars = np.zeros((len(keys), months_ms.size - 1, len(STATES)), dtype=np.int64)
     for row, key in zip(bars, keys, strict=True):
-        if indexes[HAVE].get(key):
-            row[:, 0] = np.diff(np.searchsorted(load(key).open_ts_ms, months_ms))
+        row[:, 0] = np.diff(np.searchsorted(opens[key], months_ms))
         if key[2] in explained:
             absent = explained[key[2]]
             month = np.searchsorted(months_ms, absent.opens, side="right") - 1
@@ -224,9 +224,10 @@ def _count(intervals: Sequence[Interval], edges_ms: IntArray, frame: Timeframe) 
 def _findings(keys: Sequence[Key], held: Sequence[Key], load: gather.Load, shown: Bar) -> list[Finding]:
     """What is not true in each series; its own other timeframes are compared apart, with what coverage knows."""
     found: list[Finding] = []
-    for i, key in enumerate(keys, start=1):
+    beside_peers = sorted(keys, key=lambda key: (key[1], gather.asset(key[2]), key[0]))  # a peer is read once
+    for i, key in enumerate(beside_peers, start=1):
         venue, name, symbol = key
-        evidence = gather.evidence(key, held, load, with_others=False)
+        evidence = gather.evidence(key, held, load, only_peers=True)
         told = truth.check((venue, symbol), grid(venue, name), load(key), evidence)
         found += [f for f in told if f.kind != "missing"]  # what is absent is in the counts, by coverage
         shown.reach(0.3 + 0.6 * i / len(keys), f"{venue} {name} {symbol}")

@@ -45,4 +45,4 @@ def settle(kind: str, n: int, verdicts: Sequence[Verdict], words: str = "") -> M
         accused |= verdict.accused
         size = np.maximum(size, verdict.size)
         sees = np.minimum(sees, np.where(verdict.accused, np.inf, verdict.sees))
-    return mark(kind, accused & ~(sees < 0.5 * size), words, size)
+    return mark(kind, accused & ~(sees < size), words, size)

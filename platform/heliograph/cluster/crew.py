@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 import ray
@@ -29,6 +30,7 @@ from heliograph.sources.rest import CcxtSource
 
 WORKER_CPUS = 0.5  # a fetcher waits for the venue most of the time
 MOST_CALLS = 2_000  # shards under way in one worker
+WRITERS = 8  # threads of one worker
 STORE_PATIENCE_S = 120.0  # candles that were fetched are held so long for a store that is away
 
 
@@ -59,25 +61,42 @@ class Counted:
         await self._source.close()
 
 
-class PatientStore:
-    """An object store that is asked again while it is away, so that what was fetched need not be fetched again."""
+class WriteBehind:
+    """One job's way to the store: it writes in other threads, for a write must not hold up the calls under way.
 
-    def __init__(self, store: ObjectStore, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    A store that is away is asked again for `STORE_PATIENCE_S`, so that what was fetched need not be fetched again.
+    """
+
+    def __init__(self, store: ObjectStore, writers: Executor) -> None:
         self.uri = store.uri
         self._store = store
-        self._sleep = sleep
+        self._writers = writers
+        self._writes: list[asyncio.Future[bool]] = []
 
     def put_if_absent(self, key: str, body: bytes) -> bool:
-        """See `ObjectStore`; names are made of contents here, so a second try does no harm."""
-        waited_s, wait_s = 0.0, 0.25
+        """Begin to write; names are made of contents here, so that two of the same do no harm. See `settled`."""
+        write = asyncio.get_running_loop().run_in_executor(self._writers, self._put, key, body)
+        self._writes.append(write)
+        return True
+
+    async def settled(self) -> None:
+        """Return once everything is in the store.
+
+        Raises:
+            Retryable: the store stayed away.
+        """
+        await asyncio.gather(*self._writes)
+
+    def _put(self, key: str, body: bytes) -> bool:
+        give_up_s, wait_s = time.monotonic() + STORE_PATIENCE_S, 0.25
         while True:
             try:
                 return self._store.put_if_absent(key, body)
             except Retryable:
-                if waited_s >= STORE_PATIENCE_S:
+                if time.monotonic() >= give_up_s:
                     raise
-            self._sleep(wait_s)
-            waited_s, wait_s = waited_s + wait_s, min(2 * wait_s, 4.0)
+            time.sleep(wait_s)
+            wait_s = min(2 * wait_s, 4.0)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -109,7 +128,8 @@ class FetchWorker:
     def __init__(self, fetch: FetchSettings, lake: LakeSettings, name: str) -> None:
         self._fetch = fetch
         self._name = name
-        self._store = PatientStore(open_store(lake))
+        self._store = open_store(lake)
+        self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="writer")
         self._sources: dict[Lane, asyncio.Task[CandleSource]] = {}
 
     async def address(self) -> str:
@@ -121,7 +141,10 @@ class FetchWorker:
         if job.lane not in self._sources:
             self._sources[job.lane] = asyncio.create_task(self._open(job))
         source = await self._sources[job.lane]
-        return await fetch_shard(source, self._store, job.row, market=job.market, attempts=self._fetch.attempts)
+        store = WriteBehind(self._store, self._writers)
+        rows = await fetch_shard(source, store, job.row, market=job.market, attempts=self._fetch.attempts)
+        await store.settled()
+        return rows
 
     async def _open(self, job: Job) -> CandleSource:
         (listing,) = job.listing

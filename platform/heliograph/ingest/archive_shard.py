@@ -94,7 +94,8 @@ async def fetch_archive_shard(
     requests += found.downloads
     if failure is not None:
         return [manifest(row, "fetch_failed", requests=requests, detail=_told(failure))]
-    rows = await _composed(task, proved, store, [archive.layout for archive in archives])
+    rows, asked = await _composed(task, proved, store, [archive.layout for archive in archives])
+    requests += asked
     rows = rows or [manifest(task.part_of((row["start_ms"], row["start_ms"])), "no_trades")]  # asked, still open
     detail = "; ".join([*findings, *([rows[0]["detail"]] if rows[0]["detail"] else [])])
     return [{**rows[0], "detail": detail, "requests": rows[0]["requests"] + requests}, *rows[1:]]
@@ -109,7 +110,7 @@ async def _proved(task: _Task, found: Haul) -> tuple[Haul, list[str], int, Helio
     if not found.served:
         return found, findings, 0, None
     end_ms = found.served[-1][1]
-    start_ms = max(end_ms - task.source.rules.page_limit * task.timeframe.ms, found.served[-1][0], task.oldest_ms)
+    start_ms = max(end_ms - task.source.rules.page_limit * task.timeframe.ms, found.served[0][0], task.oldest_ms)
     if start_ms >= end_ms:
         return found, findings, 0, None
     page, tries, failure = await ask(task.source, task.market, task.timeframe, (start_ms, end_ms), task.patience)
@@ -121,11 +122,12 @@ async def _proved(task: _Task, found: Haul) -> tuple[Haul, list[str], int, Helio
         return found, findings, tries, None
     told = page.candles.open_ts_ms
     both = (int(told[0]), task.timeframe.next(int(told[-1])))
-    differ = seam(_candles(found.pages).between(*both), page.candles)
+    rest = Candles.concat([page.candles.between(*interval) for interval in found.served])
+    differ = seam(_candles(found.pages).between(*both), rest)
     if not differ:
         return found, findings, tries, None
     findings.append(
-        f"REST differs from the archive in {len(differ)} of {len(told)} bars before {end_ms}, first at {differ[0]}:"
+        f"REST differs from the archive in {len(differ)} of {len(rest)} bars before {end_ms}, first at {differ[0]}:"
         " REST was taken"
     )
     return _before(found, task.oldest_ms), findings, tries, None
@@ -139,18 +141,23 @@ def _before(found: Haul, stop_ms: int) -> Haul:
     return replace(found, pages=tuple(p for p in pages if len(p.candles)), served=tuple(served), left=tuple(left))
 
 
-async def _composed(task: _Task, found: Haul, store: ObjectStore, layouts: Sequence[Layout]) -> list[Row]:
-    """The rows of a shard, ascending: what the archives serve, and the rest as far as REST reaches."""
+async def _composed(task: _Task, found: Haul, store: ObjectStore, layouts: Sequence[Layout]) -> tuple[list[Row], int]:
+    """The rows of a shard, ascending: what the archives serve, and the rest as far as REST reaches.
+
+    Returns:
+        Also the requests that are counted in none of the rows.
+    """
     served_end_ms = found.served[-1][1] if found.served else task.interval[0]
     within_reach = [(max(lo, task.oldest_ms), hi) for lo, hi in found.left if hi > task.oldest_ms]
     tail = [i for i in within_reach if i[1] == task.interval[1] and i[0] >= served_end_ms]
     rows = _beyond(task, found.left, layouts)
-    pages, answered = list(found.pages), list(found.served)
+    pages, answered, requests = list(found.pages), list(found.served), 0
     for group in _grouped([i for i in within_reach if i not in tail], task):
         done = await walk(task.source, task.market, task.timeframe, group[0][0], group[-1][1], patience=task.patience)
         pages += [
             replace(p, candles=p.candles.between(lo, min(hi, done.reached_ms))) for p in done.pages for lo, hi in group
         ]
+        requests += done.requests
         answered += [(lo, min(hi, done.reached_ms)) for lo, hi in group]
         if done.failure is not None:
             is_gone = isinstance(done.failure, SymbolGone) and not task.market.is_active
@@ -167,7 +174,7 @@ async def _composed(task: _Task, found: Haul, store: ObjectStore, layouts: Seque
             attempts=task.patience.attempts,
             sleep=task.patience.sleep,
         )
-    return sorted(rows, key=lambda r: int(r["start_ms"]))
+    return sorted(rows, key=lambda r: int(r["start_ms"])), requests
 
 
 def _beyond(task: _Task, left: Sequence[Interval], layouts: Sequence[Layout]) -> list[Row]:

@@ -6,19 +6,18 @@ import hashlib
 import io
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
 
 from heliograph.config.settings import LakeSettings
 from heliograph.core.errors import InvariantBroken, Retryable
 from heliograph.core.ports import Clock, ObjectStore
 from heliograph.core.schema import COVERAGE, HAVE
-from heliograph.lake import coverage, delta
+from heliograph.lake import coverage, delta, log
 from heliograph.lake.coverage import TRIED_AGAIN, Index, merge, subtract
 from heliograph.lake.layout import CANDLES_TABLE
 from heliograph.lake.lease import Lease
@@ -61,8 +60,9 @@ class Committer:
         self._sleep = sleep
         lease_ms = round(settings.lease_s * 1000)
         self._lease = Lease(store, table, holder, lease_ms=lease_ms, clock=self.clock)
-        self._parts: DeltaTable
-        self._coverage: DeltaTable
+        self._version: int
+        self._coverage_version: int
+        self._pending: list[dict[str, Any]]
         self._have: Index
         self._known: Index
         self._failures: set[tuple[Any, ...]]
@@ -78,8 +78,10 @@ class Committer:
         if delta.open_table(self._settings, self.table.name) is None:
             probe(self.store)
         self._lease.acquire(self._sleep)
-        self._parts = delta.writable_table(self._settings, self.table.name)
-        self._coverage = delta.writable_table(self._settings, self.table.coverage)
+        parts = delta.writable_table(self._settings, self.table.name)
+        covered = delta.writable_table(self._settings, self.table.coverage)
+        self._version, self._coverage_version = int(parts.version()), int(covered.version())
+        self._pending = delta.unprojected(parts, covered)
         self._project()
         rows = coverage.read(self._settings, self.table.name)
         self._have = coverage.index(rows, (HAVE,))
@@ -127,9 +129,9 @@ class Committer:
         """
         news = [row for row in (*manifests, *reasons) if self._learn(row)]
         if not news:
-            return int(self._parts.version())
+            return self._version
         now_ms = self.clock.now_ms()
-        return self._write([delta.add_part(row, now_ms, self.table) for row in news if row["status"] == HAVE], news)
+        return self._write([log.add_part(row, now_ms, self.table) for row in news if row["status"] == HAVE], news)
 
     def replace(self, part: Row, manifests: Sequence[Row]) -> int:
         """Swap a live part for a new fetch of the interval that its rows span, in one transaction.
@@ -148,8 +150,8 @@ class Committer:
             if row["status"] in TRIED_AGAIN:
                 raise Retryable(f"{part['path']} stays as it is, for its rows did not come again: {row['detail']}")
         now_ms = self.clock.now_ms()
-        adds = [delta.add_part(row, now_ms, self.table) for row in manifests if row["status"] == HAVE]
-        return self._write([delta.remove_part(part, now_ms), *adds], ())
+        adds = [log.add_part(row, now_ms, self.table) for row in manifests if row["status"] == HAVE]
+        return self._write([log.remove_part(part, now_ms), *adds], ())
 
     def rewrite(self, parts: Sequence[Row], manifests: Sequence[Row]) -> int:
         """Swap live parts for others that hold the same rows, in one transaction that changes no data.
@@ -168,51 +170,57 @@ class Committer:
         if before != after:
             raise InvariantBroken(f"{len(parts)} parts of {before} rows were to be rewritten as {after} rows")
         now_ms = self.clock.now_ms()
-        removed = [delta.remove_part(part, now_ms, is_news=False) for part in parts]
-        added = [delta.add_part(row, now_ms, self.table, is_news=False) for row in manifests]
+        removed = [log.remove_part(part, now_ms, is_news=False) for part in parts]
+        added = [log.add_part(row, now_ms, self.table, is_news=False) for row in manifests]
         return self._write([*removed, *added], ())
 
     def merge_coverage(self, *, min_files: int) -> int:
         """Rewrite the coverage table's files as one, where there are ``min_files`` or more; returns how many."""
         self._project()
-        files = delta.files(self._coverage)
+        covered = delta.writable_table(self._settings, self.table.coverage)
+        files = delta.files(covered)
         if len(files) < min_files:
             return 0
         self._lease.renew()
-        now_ms = self.clock.now_ms()
-        removed = [delta.remove_file(path, size, now_ms) for path, size in files.items()]
+        removed = [log.remove_file(path, size, self.clock.now_ms()) for path, size in files.items()]
         rows = coverage.read(self._settings, self.table.name)
-        self._commit_coverage(rows, removed, delta.projected_version(self._coverage))
+        self._commit_coverage(rows, removed, delta.projected_version(covered))
         return len(files)
 
-    def _write(self, actions: Sequence[Any], rows: Iterable[Row]) -> int:
+    def _write(self, actions: Sequence[log.Action], rows: Sequence[Row]) -> int:
         self._lease.renew()
         words = [[row[name] for name in COVERAGE.names] for row in rows]
-        told = {delta.ROWS_KEY: words, delta.COMMITTED_KEY: self.clock.now_ms()}
-        delta.append(self._parts, actions, told, batch=secrets.token_hex(8))
+        self._append(self.table.name, self._version + 1, actions, {delta.ROWS_KEY: words})
+        self._version += 1
+        self._pending += [{name: row[name] for name in COVERAGE.names} for row in rows]
         self._project()
-        return int(self._parts.version())
+        return self._version
 
     def _project(self) -> None:
         """Bring the coverage table up to the log of the parts."""
-        rows = delta.unprojected(self._parts, self._coverage)
-        if rows:
-            self._commit_coverage(pa.Table.from_pylist(rows, schema=COVERAGE), (), int(self._parts.version()))
+        if self._pending:
+            self._commit_coverage(pa.Table.from_pylist(self._pending, schema=COVERAGE), (), self._version)
+            self._pending = []
 
-    def _commit_coverage(self, rows: pa.Table, removed: Sequence[Any], version: int) -> None:
+    def _commit_coverage(self, rows: pa.Table, removed: Sequence[log.Action], version: int) -> None:
         """One file of coverage rows in place of those removed; ``version`` of the parts is what they reach to."""
-        base = self._coverage.version()
+        name, base = self.table.coverage, self._coverage_version
         named_rows = rows.replace_schema_metadata(
             {"heliograph.after": f"{version}.{base}"}
         )  # the same rows: another file
         sink = io.BytesIO()
         pq.write_table(named_rows, sink, compression="zstd")
         path = f"{hashlib.sha256(sink.getvalue()).hexdigest()}.parquet"
-        self.store.put_if_absent(f"{self.table.coverage}/{path}", sink.getvalue())
+        self.store.put_if_absent(f"{name}/{path}", sink.getvalue())
+        size, now_ms = len(sink.getvalue()), self.clock.now_ms()
+        add = log.add_file(path, size, rows.num_rows, now_ms, is_news=not removed)
+        self._append(name, base + 1, [*removed, add], {delta.PROJECTED_KEY: version})
+        self._coverage_version += 1
+
+    def _append(self, table: str, version: int, actions: Sequence[log.Action], told: Mapping[str, Any]) -> None:
         now_ms = self.clock.now_ms()
-        add = delta.add_file(path, len(sink.getvalue()), rows.num_rows, now_ms, is_news=not removed)
-        told = {delta.PROJECTED_KEY: version, delta.COMMITTED_KEY: now_ms}
-        delta.append(self._coverage, [*removed, add], told, batch=secrets.token_hex(8))
+        log.commit(self.store, table, version, actions, told, batch=secrets.token_hex(8), now_ms=now_ms)
+        log.checkpoint(self._settings, table, version)
 
     def _learn(self, row: Row) -> bool:
         """Whether the row is news; if so it is known from now on."""

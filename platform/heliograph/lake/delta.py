@@ -1,9 +1,7 @@
-"""The Delta log: open and create tables, commit once or not at all, read what commits said."""
+"""Delta tables: open and make them, and read what their commits said; `log` writes commits."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -11,12 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction, RemoveAction
 
 from heliograph.config.settings import LakeSettings
-from heliograph.core.errors import ConfigError, Permanent, Retryable
-from heliograph.core.market import slug
-from heliograph.core.ports import ObjectStore
+from heliograph.core.errors import ConfigError, Retryable
 from heliograph.core.schema import COVERAGE, PARTITION_COLUMNS
 from heliograph.lake.layout import table_uri
 from heliograph.lake.store import storage_options
@@ -27,12 +22,6 @@ ROWS_KEY = "heliograph.coverage"
 
 PROJECTED_KEY = "heliograph.candles_version"
 """A coverage commit says up to which commit of its table it has taken their rows."""
-
-BATCH_KEY = "heliograph.batch"
-"""Names a commit, so that a writer whose answer was lost can tell whether it stands."""
-
-COMMITTED_KEY = "heliograph.committed_ts_ms"
-"""When a commit was made, by the committer's clock."""
 
 _KEEP_THE_LOG = {"delta.enableExpiredLogCleanup": "false", "delta.logRetentionDuration": "interval 36500 days"}
 
@@ -88,38 +77,6 @@ def writable_table(settings: LakeSettings, name: str) -> DeltaTable:
     return table
 
 
-def append(table: DeltaTable, actions: Sequence[Any], metadata: Mapping[str, Any], *, batch: str) -> None:
-    """One commit right after the version that ``table`` holds; then ``table`` holds it.
-
-    Raises:
-        Permanent: somebody else committed after that version; nothing was written.
-        Retryable: the store failed; nothing was written.
-    """
-    properties = CommitProperties(custom_metadata={**metadata, BATCH_KEY: batch}, max_commit_retries=0)
-    base = table.version()
-    try:
-        partitions = table.metadata().partition_columns
-        table.create_write_transaction(actions, "append", table.schema(), partitions, commit_properties=properties)
-    except (DeltaError, OSError) as e:
-        newer = _reload(table, base)
-        if batch in {entry.get(BATCH_KEY) for entry in newer}:
-            return  # it stands; only the answer was lost
-        if newer:
-            raise Permanent(f"another writer committed to {table.table_uri} first; start the committer again") from e
-        raise Retryable(f"the commit to {table.table_uri} failed: {e}") from e
-    table.update_incremental()
-
-
-def _reload(table: DeltaTable, base: int) -> list[dict[str, Any]]:
-    try:
-        table.update_incremental()
-        return log_since(table, base)
-    except (DeltaError, OSError) as e:
-        raise Retryable(
-            f"can't tell whether the commit to {table.table_uri} stands: {e}; the next run finds out"
-        ) from e
-
-
 def commits(table: DeltaTable, count: int) -> list[dict[str, Any]]:
     """What the ``count`` commits up to the version that ``table`` holds said of themselves, newest first."""
     newest = int(table.version())
@@ -150,38 +107,6 @@ def unprojected(parts: DeltaTable, coverage: DeltaTable | None) -> list[dict[str
     return [dict(zip(COVERAGE.names, row, strict=True)) for entry in entries for row in entry.get(ROWS_KEY, ())]
 
 
-def add_part(manifest: Mapping[str, Any], now_ms: int, table: Table, *, is_news: bool = True) -> AddAction:
-    """The log entry that makes a part live.
-
-    Args:
-        is_news: False where its rows were in the table before, in other parts.
-    """
-    stats = {
-        "numRecords": manifest["candles"],
-        "minValues": {table.time: manifest["first_ts_ms"]},
-        "maxValues": {table.time: manifest["last_ts_ms"]},
-        "nullCount": {table.time: 0},
-    }
-    values = {"venue": manifest["venue"], "timeframe": manifest["timeframe"], "symbol": slug(manifest["symbol"])}
-    return AddAction(manifest["path"], manifest["size_bytes"], values, now_ms, is_news, json.dumps(stats))
-
-
-def add_file(path: str, size_bytes: int, rows: int, now_ms: int, *, is_news: bool = True) -> AddAction:
-    """The log entry of a file of a table without partitions."""
-    return AddAction(path, size_bytes, {}, now_ms, is_news, json.dumps({"numRecords": rows}))
-
-
-def remove_part(part: Mapping[str, Any], now_ms: int, *, is_news: bool = True) -> RemoveAction:
-    """The log entry that retires a row of `live_parts`."""
-    values = {name: part[name] for name in PARTITION_COLUMNS}
-    return RemoveAction(part["path"], is_news, now_ms, part["size_bytes"], values)
-
-
-def remove_file(path: str, size_bytes: int, now_ms: int) -> RemoveAction:
-    """The log entry that retires a file of a table without partitions, whose rows stay in another."""
-    return RemoveAction(path, False, now_ms, size_bytes, {})
-
-
 def live_parts(table: DeltaTable, spec: Table, partition: tuple[str, str, str] | None = None) -> pa.Table:
     """Parts of this version: venue, timeframe, symbol (slug), path, size_bytes, candles, first_ts_ms, last_ts_ms.
 
@@ -207,11 +132,3 @@ def files(table: DeltaTable) -> dict[str, int]:
     adds = pa.table(table.get_add_actions(flatten=True))
     names = (unquote(path) for path in adds.column("path").to_pylist())
     return dict(zip(names, adds.column("size_bytes").to_pylist(), strict=True))
-
-
-def files_of_commit(store: ObjectStore, name: str, version: int) -> tuple[set[str], set[str]]:
-    """Paths that one commit added and removed."""
-    body = store.get(f"{name}/_delta_log/{version:020d}.json").decode()
-    actions = [json.loads(line) for line in body.splitlines() if line]
-    added, removed = ({unquote(a[kind]["path"]) for a in actions if kind in a} for kind in ("add", "remove"))
-    return added, removed

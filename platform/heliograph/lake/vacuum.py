@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 from heliograph.config.settings import LakeSettings
 from heliograph.core.errors import ConfigError
 from heliograph.core.timeframe import DAY_MS, HOUR_MS
-from heliograph.lake import delta, retention
+from heliograph.lake import delta, log, retention
 from heliograph.lake.commit import Committer
 from heliograph.lake.local_store import LocalStore
 from heliograph.lake.retention import Retention
@@ -97,7 +97,7 @@ def _oldest_kept(table: DeltaTable, keep_from_ms: int) -> int:
     while True:
         entries = delta.commits(table, count)
         for entry in entries:
-            if int(entry.get(delta.COMMITTED_KEY, entry.get("timestamp", 0))) <= keep_from_ms:
+            if int(entry.get("timestamp", 0)) <= keep_from_ms:
                 return int(entry["version"])
         if len(entries) < count:
             return 0
@@ -111,10 +111,10 @@ def _files(
     at_oldest = delta.open_table(settings, name, oldest)
     kept = set() if at_oldest is None else set(delta.files(at_oldest))
     for version in range(oldest + 1, newest + 1):
-        kept |= delta.files_of_commit(committer.store, name, version)[0]
+        kept |= log.files_of_commit(committer.store, name, version)[0]
     removed: set[str] = set()
     for version in range(swept + 1, oldest + 1):
-        removed |= delta.files_of_commit(committer.store, name, version)[1]
+        removed |= log.files_of_commit(committer.store, name, version)[1]
     return kept, removed - kept
 
 

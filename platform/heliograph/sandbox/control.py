@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from heliograph.core.calendars import grid
 from heliograph.core.errors import ConfigError
 from heliograph.core.timeframe import parse
 from heliograph.sandbox.exchange.venues import offers
@@ -65,7 +66,7 @@ class Control:
 
     async def _candles(self, args: Args) -> list[list[float]]:
         book = self._exchange.venues[args["venue"]].book
-        window = book.window(args["symbol"], parse(args["timeframe"]), args["start_ms"], args["end_ms"])
+        window = book.window(args["symbol"], grid(args["venue"], args["timeframe"]), args["start_ms"], args["end_ms"])
         bars = window.series.bars(window.start, window.stop)
         return [[b.open_ts_ms, b.open, b.high, b.low, b.close, b.volume] for b in bars]
 

@@ -15,7 +15,7 @@ from typing import Any
 from ccxt.async_support.base.ws.cache import ArrayCache, ArrayCacheByTimestamp
 
 from heliograph.core.errors import HeliographError, Retryable
-from heliograph.core.market import Candles
+from heliograph.core.market import Candles, kind_of
 from heliograph.core.timeframe import Timeframe
 from heliograph.sources.client import CcxtClient
 from heliograph.sources.patience import rows_of, wait_s
@@ -23,6 +23,8 @@ from heliograph.sources.tail import Row
 from heliograph.sources.trade_bars import TradeBars, Traded
 
 _SYMBOLS_PER_WATCH = 100
+_BASE_VOLUMES = {("gate", "spot"): "a"}
+"""The field of a streamed candle that holds its volume, where ccxt takes another: here ``v`` is the turnover."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Ear:
         self._trades: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
         self._bars: dict[str, TradeBars] = {}
         client.exchange.on_connected = self._on_connected
+        if self._symbols and (client.venue, kind_of(self._symbols[0])) in _BASE_VOLUMES:
+            client.exchange.parse_ohlcv = self._parsed
 
     @property
     def is_deaf(self) -> bool:
@@ -160,6 +164,13 @@ class Ear:
                 told: _TradeTap(partial(self._on_trade, symbols)) for told, symbols in self._told_as().items()
             }
         self._connection += 1
+
+    def _parsed(self, told: Any, market: object = None) -> list[object]:
+        """A candle as ccxt reads it, with its volume in base units."""
+        exchange = self._client.exchange
+        row: list[object] = type(exchange).parse_ohlcv(exchange, told, market)
+        name = _BASE_VOLUMES[self._client.venue, kind_of(self._symbols[0])]
+        return [*row[:5], exchange.safe_number(told, name)]
 
     def _told_as(self) -> dict[str, list[str]]:
         """The symbols under which trades are told, and for which of ours: coinbase's BTC/USDC is an alias of BTC/USD."""

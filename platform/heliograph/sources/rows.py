@@ -7,6 +7,7 @@ the few others go through `float`.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,38 +45,40 @@ class Rows:
         return (self.body[: self.start] + b"[]" + self.body[self.stop :]).decode()
 
     def candles(self, layout: Layout) -> Candles:
-        """The rows as they stand: unsorted, unchecked.
+        """The rows as they stand: unsorted, unchecked but for their shape and open times; what is no number is NaN.
 
         Raises:
-            SchemaMismatch: rows differ in length or fields, or lack one that the layout names.
+            SchemaMismatch: rows differ in length or fields, lack one that the layout names, or have no open time.
         """
-        is_object = self.body[self.start + 1 : self.start + 2] == b"{"
-        columns = self._fields(layout) if is_object else layout.columns
+        bracket = self.body[self.start + 1 : self.start + 2]
+        names = self._names() if bracket == b"{" else []
         text = np.frombuffer(self.body, dtype=np.uint8)[self.start : self.stop]
-        count = self.body.count(b"{" if is_object else b"[", self.start + 1, self.stop)
-        wanted = np.asarray(columns, dtype=np.int64)
-        values = np.empty((count, 6))
-        odd = np.empty((count * 6, 4), dtype=np.int64)
-        found, num_odd = _read(text, wanted, values, odd, _POWERS)
-        if found != count:
+        most = self.body.count(bracket, self.start + 1, self.stop)  # strings may hold brackets, too
+        wanted = np.asarray(_positions(layout, names), dtype=np.int64)
+        values = np.empty((most, 6))
+        odd = np.empty((most * 6, 4), dtype=np.int64)
+        found, num_odd = _read(text, wanted, np.empty((len(names), 2), dtype=np.int64), values, odd, _POWERS)
+        if found == _RAGGED:
             raise SchemaMismatch(f"the venue's candle rows differ in shape: {self.body[self.start :][:200]!r}")
         for row, column, begin, end in odd[:num_odd].tolist():
             values[row, column] = _float(bytes(text[begin:end]))
+        values = values[:found]
         values[:, 0] *= layout.unit_ms
+        if not (np.abs(values[:, 0]) < _EXACT).all():
+            raise SchemaMismatch(f"a candle has no open time: {self.body[self.start :][:200]!r}")
         return Candles.of(values)
 
-    def _fields(self, layout: Layout) -> list[int]:
-        """Positions of the layout's fields in the first object; the others have the same order, or are refused."""
-        end = self.body.index(b"}", self.start) + 1
-        names = list(orjson.loads(self.body[self.start + 1 : end]))
+    def _names(self) -> list[str]:
+        """Fields of the first object; the others have the same in the same order, or are refused."""
         try:
-            return [names.index(name) for name in layout.columns]
-        except ValueError as e:
-            raise SchemaMismatch(f"the venue's candles have the fields {names}, not all of {layout.columns}") from e
+            first: dict[str, object] = json.JSONDecoder().raw_decode(self.body[self.start + 1 : self.stop].decode())[0]
+        except json.JSONDecodeError as e:
+            raise SchemaMismatch(f"the venue's candles are no JSON: {self.body[self.start :][:200]!r}") from e
+        return list(first)
 
 
 def find(body: str) -> Rows | None:
-    """The array of rows in an answer; None where it holds none.
+    """The array of rows in an answer; None where it holds none, or where ccxt had better look for it.
 
     >>> find('{"code":"0","data":[["1","2"],["3","4"]]}').around
     '{"code":"0","data":[]}'
@@ -84,13 +87,31 @@ def find(body: str) -> Rows | None:
     for opens, closes in ((b"[[", b"]]"), (b"[{", b"}]")):
         start, stop = raw.find(opens), raw.rfind(closes)
         if 0 <= start < stop:
-            return Rows(raw, start, stop + 2)
+            rows = Rows(raw, start, stop + 2)
+            return rows if _is_json(rows.around) else None
     return None
+
+
+def _is_json(text: str) -> bool:
+    """False where brackets in a string were taken for those of the rows, or the answer is cut."""
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _positions(layout: Layout, names: list[str]) -> list[int]:
+    """Where a row has the layout's columns, given the names of its fields; none are those of an array."""
+    try:
+        return [names.index(str(c)) if names or isinstance(c, str) else c for c in layout.columns]
+    except ValueError as e:
+        raise SchemaMismatch(f"the venue's candles have the fields {names}, not all of {layout.columns}") from e
 
 
 def _float(token: bytes) -> float:
     try:
-        return float(token)
+        return float(orjson.loads(b'"%b"' % token) if b"\\" in token else token.decode())
     except ValueError:
         return float("nan")
 
@@ -101,49 +122,71 @@ def _number(text: npt.NDArray[np.uint8], begin: int, end: int, powers: npt.NDArr
     i, is_negative = begin, False
     if i < end and text[i] == 45:
         is_negative, i = True, i + 1
-    mantissa, scale, digits, is_fraction = 0, 0, 0, False
+    mantissa, scale, digits, is_fraction, is_number = 0, 0, 0, False, False
     while i < end:
         c = text[i]
         if 48 <= c <= 57:
             mantissa = mantissa * 10 + (c - 48)
             digits += mantissa > 0
             scale += is_fraction
+            is_number = True
         elif c == 46 and not is_fraction:
             is_fraction = True
         else:
             return 0.0, False
         i += 1
-    if end == begin + is_negative or digits > 17 or mantissa > 9007199254740992:
+    if not is_number or digits > 17 or mantissa > 9007199254740992:
         return 0.0, False
-    while scale > 22 and mantissa % 10 == 0 and mantissa:
+    while scale > 22 and mantissa % 10 == 0:
         mantissa //= 10
         scale -= 1
     if scale > 22:
-        return 0.0, mantissa == 0
+        return 0.0, False
     value = mantissa / powers[scale]
     return (-value if is_negative else value), True
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _is_same(text: npt.NDArray[np.uint8], begin: int, end: int, other: npt.NDArray[np.int64]) -> bool:
+    """The bytes from ``begin`` to ``end`` are those from ``other[0]`` to ``other[1]``."""
+    if end - begin != other[1] - other[0]:
+        return False
+    for k in range(end - begin):  # noqa: SIM110 - compiled
+        if text[begin + k] != text[other[0] + k]:
+            return False
+    return True
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _read(  # noqa: C901, PLR0912 - one pass over the bytes: each branch is one kind of byte
     text: npt.NDArray[np.uint8],
     wanted: npt.NDArray[np.int64],
+    keys: npt.NDArray[np.int64],
     values: npt.NDArray[np.float64],
     odd: npt.NDArray[np.int64],
     powers: npt.NDArray[np.float64],
 ) -> tuple[int, int]:
     """Fill ``values`` row by row; tokens that need Python go to ``odd`` as (row, column, begin, end).
 
+    Args:
+        keys: one for each name that an object has, none for arrays; begin and end of the first row's are put here.
+
     Returns:
-        Rows read, or -1 where two rows differ in their number of fields or in the fields' names; and tokens in ``odd``.
+        Rows read, or -1 where two rows differ in their number of fields or in the fields' names, or where what stands
+        between the brackets is no list of rows; and tokens in ``odd``.
     """
-    row, num_odd, first_width, first_names = -1, 0, -1, 0
-    position, begin, end, names = 0, -1, -1, 0
+    num_keys = len(keys)
+    opening, closing = (_OPEN_OBJECT, _CLOSE_OBJECT) if num_keys else (_OPEN, _CLOSE)
+    row, num_odd, width, is_inside = -1, 0, num_keys, False
+    position, num_named, begin, end = 0, 0, -1, -1
     i, last = 1, len(text) - 1
     while i < last:
         c = text[i]
-        if c in (_OPEN, _OPEN_OBJECT):
-            row, position, begin, end, names = row + 1, 0, -1, -1, 0
+        if not is_inside:
+            if c == opening:
+                row, position, num_named, begin, end, is_inside = row + 1, 0, 0, -1, -1, True
+            elif c > 32 and c != _COMMA:
+                return _RAGGED, num_odd
         elif c == _QUOTE:
             begin = i + 1
             i += 1
@@ -151,11 +194,15 @@ def _read(  # noqa: C901, PLR0912 - one pass over the bytes: each branch is one 
                 i += 2 if text[i] == _BACKSLASH else 1
             end = i
         elif c == _COLON:
-            for k in range(begin, end):
-                names = (names * 31 + text[k]) % 1_000_000_007
-            begin, end = -1, -1
-        elif c in (_COMMA, _CLOSE, _CLOSE_OBJECT):
-            if row >= 0 and begin >= 0:
+            if num_named >= num_keys or num_named != position:
+                return _RAGGED, num_odd
+            if row == 0:
+                keys[position, 0], keys[position, 1] = begin, end
+            elif not _is_same(text, begin, end, keys[position]):
+                return _RAGGED, num_odd
+            num_named, begin, end = num_named + 1, -1, -1
+        elif c == _COMMA or c == closing:  # noqa: PLR1714 - compiled, `in` is slower
+            if begin >= 0:
                 for k in range(6):
                     if wanted[k] == position:
                         value, is_exact = _number(text, begin, end, powers)
@@ -164,14 +211,17 @@ def _read(  # noqa: C901, PLR0912 - one pass over the bytes: each branch is one 
                             odd[num_odd] = (row, k, begin, end)
                             num_odd += 1
                 position, begin, end = position + 1, -1, -1
-            if c != _COMMA:
-                if first_width < 0:
-                    first_width, first_names = position, names
-                if position != first_width or names != first_names or position <= wanted.max():
+            if c == closing:
+                is_inside = False
+                if row == 0 and not num_keys:
+                    width = position
+                if position != width or num_named != num_keys or position <= wanted.max():
                     return _RAGGED, num_odd
         elif c > 32:
+            if c == _OPEN or c == _OPEN_OBJECT or c == _CLOSE or c == _CLOSE_OBJECT:  # noqa: PLR1714 - as above
+                return _RAGGED, num_odd
             if begin < 0:
                 begin = i
             end = i + 1
         i += 1
-    return row + 1, num_odd
+    return (_RAGGED if is_inside or row < 0 else row + 1), num_odd

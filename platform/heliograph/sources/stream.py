@@ -82,8 +82,9 @@ class CcxtStream:
         """Every candle that opens at or after ``since_ms``: the missed ones first, then live, without a hole.
 
         Missed candles come ordered by open, then symbol; live ones are in order for each symbol. A live candle comes out
-        when the next one's first update proves it closed, or from the history once the venue's clock does. The iterator
-        ends only by an error, or by being closed or cancelled; then its sockets are closed.
+        when the first update of a later one, or a later trade, proves it closed; or from the history once the venue's
+        clock does, or where the connection broke, or began in the midst of it. The iterator ends only by an error, or by
+        being closed or cancelled; then its sockets are closed.
 
         Raises:
             ConfigError: the venue has no such timeframe.
@@ -147,6 +148,8 @@ class _Run:
         self._fills_at_once = asyncio.Semaphore(_FILLS_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._now_ms = 0  # the last reading of the venue's clock
+        self._readings = 0
+        self._clock_turn = asyncio.Lock()
         self._connection = 0  # the one that was heard last
         self._heard_at_ms: int | None = None  # the venue's clock when the last update was noticed; None: since then
 
@@ -210,7 +213,7 @@ class _Run:
         return found
 
     def _prove(self, now_ms: int, *, margin_ms: int) -> None:
-        self._now_ms = now_ms
+        self._note(now_ms)
         for tail in self._tails.values():
             tail.prove(now_ms - self._source.rules.close_delay_ms - margin_ms)
 
@@ -263,9 +266,15 @@ class _Run:
         return _Filled(symbol, gap, rows)
 
     async def _wait_until(self, ts_ms: int) -> None:
-        """The history holds back bars that may still change, by the venue's clock."""
-        if self._now_ms < ts_ms:
-            self._now_ms = await patiently(self._source.now_ms)
+        """The history holds back bars that may still change, by the venue's clock; one reading answers all who wait."""
         while self._now_ms < ts_ms:
-            await asyncio.sleep(min((ts_ms - self._now_ms) / 1000, self._poll_s))
-            self._now_ms = await patiently(self._source.now_ms)
+            readings = self._readings
+            async with self._clock_turn:
+                if self._readings == readings:
+                    self._note(await patiently(self._source.now_ms))
+            if self._now_ms < ts_ms:
+                await asyncio.sleep(min((ts_ms - self._now_ms) / 1000, self._poll_s))
+
+    def _note(self, now_ms: int) -> None:
+        self._now_ms = max(self._now_ms, now_ms)
+        self._readings += 1

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from deltalake import DeltaTable
+from deltalake.transaction import AddAction
 
 from heliograph.config.settings import LakeSettings
 from heliograph.core.errors import Permanent, Retryable
-from heliograph.lake import coverage, delta, read
+from heliograph.lake import coverage, delta, log, read
 from heliograph.lake.commit import Committer
+from heliograph.lake.local_store import LocalStore
 from heliograph.lake.store import open_store
+from heliograph.lake.tables import named
 from heliograph.testing import lakes
 from heliograph.testing.fakes import ManualClock
 
@@ -143,16 +147,79 @@ def test_commit_that_missed_its_fencing_still_cannot_land(lake: LakeSettings, mo
     assert _rows(lake) == 10
 
 
+class DeafStore(LocalStore):
+    """A store that carries a commit out and loses the answer, or refuses it."""
+
+    def __init__(self, root: Path, *, does_write: bool) -> None:
+        super().__init__(root)
+        self.does_write = does_write
+
+    def put_if_absent(self, key: str, body: bytes) -> bool:
+        if "_delta_log" not in key:
+            return super().put_if_absent(key, body)
+        if self.does_write:
+            super().put_if_absent(key, body)
+        raise Retryable("no answer")
+
+
 def test_lost_answer_to_a_commit_is_found_out(lake: LakeSettings) -> None:
-    """The commit stands and its answer is lost: the same batch name in the log tells so."""
-    with Committer(lake, open_store(lake), "one"):
-        pass
-    table, late = delta.open_table(lake, "candles"), delta.open_table(lake, "candles")
+    """The commit stands and its answer is lost: the batch's name in the log tells so."""
+    log.commit(DeafStore(Path(lake.uri), does_write=True), "candles", 0, [], {}, batch="b1", now_ms=5)
+    log.commit(LocalStore(Path(lake.uri)), "candles", 0, [], {}, batch="b1", now_ms=5)
+    with pytest.raises(Permanent, match="another writer"):
+        log.commit(LocalStore(Path(lake.uri)), "candles", 0, [], {}, batch="b2", now_ms=5)
+
+
+def test_commit_that_did_not_land_can_be_made_again(lake: LakeSettings) -> None:
+    with pytest.raises(Retryable, match=r"the commit to .* failed: no answer"):
+        log.commit(DeafStore(Path(lake.uri), does_write=False), "candles", 0, [], {}, batch="b1", now_ms=5)
+    log.commit(LocalStore(Path(lake.uri)), "candles", 0, [], {}, batch="b1", now_ms=5)
+
+
+def test_other_writers_and_readers_understand_the_log(lake: LakeSettings) -> None:
+    """deltalake itself commits after us, and we after it; a checkpoint sums up what we wrote."""
+    store = open_store(lake)
+    rows = [lakes.written(store, lakes.shard(i * 10 * HOUR_MS, (i + 1) * 10 * HOUR_MS)) for i in range(4)]
+    _commit(lake, rows[:1])
+    table = DeltaTable(f"{lake.uri}/candles")
+    table.create_checkpoint()
+    theirs = log.add_part(rows[1], 7, named("candles"))["add"]
+    values, stats = theirs["partitionValues"], theirs["stats"]
+    add = AddAction(rows[1]["path"], rows[1]["size_bytes"], values, 7, True, stats)
+    table.create_write_transaction([add], "append", table.schema(), ["venue", "timeframe", "symbol"])
+    assert table.version() == 2
+    assert _commit(lake, rows[2:3]) == 3
+    DeltaTable(f"{lake.uri}/candles").create_checkpoint()
+    assert _commit(lake, rows[3:]) == 4
+    assert DeltaTable(f"{lake.uri}/candles").to_pyarrow_table().num_rows == _rows(lake) == 40
+    assert [entry["operation"] for entry in DeltaTable(f"{lake.uri}/candles").history()] == ["WRITE"] * 4 + [
+        "CREATE TABLE"
+    ]
+
+
+def test_log_is_summed_up_now_and_then(lake: LakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "CHECKPOINT_EVERY", 3)
+    store = open_store(lake)
+    for i in range(7):
+        _commit(lake, [lakes.written(store, lakes.shard(i * 10 * HOUR_MS, (i + 1) * 10 * HOUR_MS))])
+    found = sorted(p.name for p in (Path(lake.uri) / "candles" / "_delta_log").glob("*.checkpoint.parquet"))
+    assert [int(name.partition(".")[0]) for name in found] == [3, 6]
+    assert _rows(lake) == 70
+
+
+def test_version_says_what_commits_up_to_it_said(lake: LakeSettings) -> None:
+    """deltalake counts its history from the log's newest commit, whatever version the table holds."""
+    store = open_store(lake)
+    for i in range(5):
+        _commit(lake, [lakes.written(store, lakes.shard(i * 10 * HOUR_MS, (i + 1) * 10 * HOUR_MS))])
+    table = delta.open_table(lake, "candles", 3)
     assert table is not None
-    assert late is not None
-    delta.append(table, [], {delta.ROWS_KEY: []}, batch="b1")
-    delta.append(late, [], {delta.ROWS_KEY: []}, batch="b1")
-    assert late.version() == table.version() == 1
+    for count, expected in ((2, [3, 2]), (99, [3, 2, 1, 0])):
+        entries = delta.commits(table, count)
+        assert [entry["version"] for entry in entries] == expected
+        assert [entry[delta.ROWS_KEY][0][3] // (10 * HOUR_MS) for entry in entries if delta.ROWS_KEY in entry] == [
+            version - 1 for version in expected if version
+        ]
 
 
 def test_bad_part_is_replaced_in_one_version(lake: LakeSettings) -> None:

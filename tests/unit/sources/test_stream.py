@@ -15,7 +15,7 @@ from heliograph.core.timeframe import MINUTE_MS, Timeframe, parse
 from heliograph.sources.ear import Heard
 from heliograph.sources.patience import patiently, read_gap
 from heliograph.sources.stream import _Run
-from heliograph.sources.tail import Gap
+from heliograph.sources.tail import Gap, Row
 
 M = parse("1m")
 MARKET = Market("x", "A/B", "spot", "A", "B", Decimal("0.1"), Decimal("0.1"), Decimal(0))
@@ -32,9 +32,13 @@ class ListedSource:
         self.rules = VenueRules("x", ("1m",), page_limit, None, 1.0, 1.0, 1.0, seeks_first)
         self.time_ms = 0
         self.pages = 0
+        self.readings = 0
+        self.late_pages = 0  # so many pages come before the history does
         self.missing = missing
 
     async def now_ms(self) -> int:
+        self.readings += 1
+        await asyncio.sleep(0)
         return self.time_ms
 
     async def markets(self) -> list[Market]:
@@ -42,6 +46,8 @@ class ListedSource:
 
     async def fetch_page(self, market: Market, timeframe: Timeframe, start_ms: int, end_ms: int) -> Page:
         self.pages += 1
+        if self.pages <= self.late_pages:
+            return Page(Candles.empty(), "", "", "", self.time_ms)
         limit = self.rules.page_limit
         if not self.rules.seeks_first:
             end_ms = min(end_ms, start_ms + limit * M.ms)
@@ -169,6 +175,52 @@ def test_new_connection_does_not_finish_a_bar_of_the_old_one() -> None:
             await run.stop()
 
     assert asyncio.run(story()) == [(0, 0.0)]
+
+
+def test_half_heard_bar_of_trades_comes_from_the_history_and_the_next_one_from_them() -> None:
+    async def story() -> list[tuple[int, float]]:
+        source, ear = ListedSource(), SilentEar()
+        run = a_run(source, ear)
+        await run.missed()
+        run.start()
+        source.time_ms = 2 * M.ms + 1
+        built = (M.ms, 1.0, 2.0, 0.5, 1.5, -1.0)
+        ear.given.put_nowait(Heard(1, {"A/B": []}, {"A/B": 0}))
+        ear.given.put_nowait(Heard(1, {"A/B": [built]}, {"A/B": M.ms}))
+        ear.given.put_nowait(Heard(1, {"A/B": [built, row(2)]}, {"A/B": 2 * M.ms}))
+        found: list[tuple[int, float]] = []
+        try:
+            async with asyncio.timeout(5):
+                while len(found) < 2:
+                    found += [(c.open_ts_ms // M.ms, c.volume) for c in await run.next() or []]
+            return found
+        finally:
+            await run.stop()
+
+    assert asyncio.run(story()) == [(0, 0.0), (1, -1.0)]
+
+
+def test_one_reading_of_the_clock_answers_all_who_wait_for_it() -> None:
+    async def story() -> tuple[int, int]:
+        source, ear = ListedSource(), SilentEar()
+        run = a_run(source, ear)
+        waiting = [asyncio.create_task(run._wait_until(M.ms)) for _ in range(100)]
+        await asyncio.sleep(0.03)
+        readings, source.time_ms = source.readings, M.ms
+        async with asyncio.timeout(5):
+            await asyncio.gather(*waiting)
+        return readings, source.readings
+
+    early, all_of_them = asyncio.run(story())
+    assert 0 < early < 20
+    assert all_of_them < 30
+
+
+@pytest.mark.parametrize(("is_quiet", "found"), [(False, [row(0), row(1)]), (True, [])])
+def test_history_that_lags_is_asked_again_unless_the_stream_was_silent_too(is_quiet: bool, found: list[Row]) -> None:
+    source = ListedSource()
+    source.time_ms, source.late_pages = 9 * M.ms, 1
+    assert asyncio.run(read_gap(source, MARKET, M, Gap(0, 2 * M.ms, is_quiet))) == found
 
 
 @pytest.mark.parametrize("seeks_first", [True, False])

@@ -73,6 +73,33 @@ def test_bars_before_the_start_are_ignored() -> None:
     assert tail.take() == [final(5)]
 
 
+def test_bar_that_was_begun_unheard_closes_those_before_and_is_fetched() -> None:
+    """The first trade of a connection comes in the middle of a bar: the bar exists, but was not heard in full."""
+    tail = Tail(M, 0)
+    tail.update([], begun_ms=MINUTE_MS)
+    assert tail.gap() == Gap(0, MINUTE_MS)
+    assert tail.fill(Gap(0, MINUTE_MS), [final(0)]) == [final(0)]
+    tail.update([bar(2, 1)])
+    assert tail.take() == []
+    assert tail.gap() == Gap(MINUTE_MS, 2 * MINUTE_MS)
+
+
+def test_gap_is_quiet_only_where_the_stream_was_heard_before_and_told_nothing() -> None:
+    tail = Tail(M, 0)
+    tail.update([final(0), bar(1, 1)])
+    assert tail.take() == [final(0)]
+    tail.update([final(1), bar(4, 1)])
+    assert tail.take() == [final(1)]
+    assert tail.gap() == Gap(2 * MINUTE_MS, 4 * MINUTE_MS, is_quiet=True)
+    assert tail.fill(Gap(2 * MINUTE_MS, 4 * MINUTE_MS), []) == []
+    tail.prove(5 * MINUTE_MS)
+    assert tail.gap() == Gap(4 * MINUTE_MS, 5 * MINUTE_MS, is_quiet=False), "an update of it was heard"
+    tail.fill(Gap(4 * MINUTE_MS, 5 * MINUTE_MS), [final(4)])
+    tail.lose()
+    tail.prove(6 * MINUTE_MS)
+    assert tail.gap() == Gap(5 * MINUTE_MS, 6 * MINUTE_MS, is_quiet=False), "nobody listened"
+
+
 class Venue:
     """The model: bars follow each other, the stream tells some updates, connections break, fills answer late."""
 
@@ -109,6 +136,9 @@ class Venue:
     def snapshot(self) -> None:
         self.tail.update([*(final(n) for n in range(max(self.now - 3, 0), self.now)), self.part()])
 
+    def be_half_heard(self) -> None:
+        self.tail.update([], begun_ms=self.now * MINUTE_MS)
+
     def answer(self) -> None:
         if self.asked:
             gap = self.asked.pop()
@@ -119,11 +149,21 @@ class Venue:
         self.out += self.tail.take()
         if gap := self.tail.gap():
             assert gap.start_ms < gap.end_ms <= self.now * MINUTE_MS
+            assert not gap.is_quiet, "every bar of this venue exists"
             self.asked.append(gap)
         assert len(self.asked) <= 1
 
 
-STEPS = (Venue.tick, Venue.close, Venue.silently_close, Venue.lose, Venue.read_clock, Venue.snapshot, Venue.answer)
+STEPS = (
+    Venue.tick,
+    Venue.close,
+    Venue.silently_close,
+    Venue.lose,
+    Venue.read_clock,
+    Venue.snapshot,
+    Venue.be_half_heard,
+    Venue.answer,
+)
 
 
 @given(since=st.integers(0, 3), steps=st.lists(st.sampled_from(STEPS), max_size=80))

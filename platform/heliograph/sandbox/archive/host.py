@@ -61,14 +61,14 @@ class Archive:
         self._changed_ms: dict[str, int] = {}
         self._rendered: dict[tuple[str, Damage | None], bytes] = {}
 
-    def spoil(self, path: str, damage: Damage) -> None:
+    def spoil(self, url: str, damage: Damage) -> None:
         """Publish a file with a fault from now on."""
-        self._damage[path] = damage
+        self._damage[url] = damage
 
-    def mend(self, path: str) -> None:
+    def mend(self, url: str) -> None:
         """Re-issue a file as it should have been, dated now."""
-        self._damage.pop(path, None)
-        self._changed_ms[path] = self._clock.now_ms()
+        self._damage.pop(url, None)
+        self._changed_ms[url] = self._clock.now_ms()
 
     def charge(self, request: Request) -> Charge:  # noqa: ARG002 - nothing costs anything
         """Nothing."""
@@ -81,15 +81,16 @@ class Archive:
 
     def answer(self, request: Request) -> Reply:
         """A file, the check sum beside it, or 404."""
-        path = request.path.removesuffix(".CHECKSUM")
-        file, damage = self._file(request.host.partition(":")[0], path), self._damage.get(path)
+        host, path = request.host.partition(":")[0], request.path.removesuffix(".CHECKSUM")
+        url = f"https://{host}{path}"
+        file, damage = self._file(host, path), self._damage.get(url)
         is_file = path == request.path
         if file is None or damage == "missing" or not (is_file or file.style.digest):
             return _NOT_FOUND
-        whole = self._body(path, file, damage if damage in ("stale", "lacking") else None)
+        whole = self._body(url, file, damage if damage in ("stale", "lacking") else None)
         if not whole:
             return _NOT_FOUND
-        changed = datetime.fromtimestamp(self._changed_ms.get(path, file.out_ms) / 1000, tz=UTC)
+        changed = datetime.fromtimestamp(self._changed_ms.get(url, file.out_ms) / 1000, tz=UTC)
         body = whole[: len(whole) // 2] if damage == "truncated" else whole
         if not is_file:
             told = hashlib.new(str(file.style.digest), whole + b"x" * (damage == "wrong_checksum")).hexdigest()
@@ -108,9 +109,9 @@ class Archive:
                 return file
         return None
 
-    def _body(self, path: str, file: _File, damage: Damage | None) -> bytes:
+    def _body(self, url: str, file: _File, damage: Damage | None) -> bytes:
         """The file, packed; empty where it would hold no row."""
-        key = (path, damage)
+        key = (url, damage)
         if key not in self._rendered:
             if len(self._rendered) >= _KEPT:
                 del self._rendered[next(iter(self._rendered))]
@@ -120,8 +121,7 @@ class Archive:
             if damage == "stale" and bars:
                 bars[0] = replace(bars[0], volume=bars[0].volume + 1)
             lines = "\n".join(file.style.rows(file.book.listing(file.symbol), file.timeframe, bars))
-            name = path.rpartition("/")[2]
-            self._rendered[key] = _packed(name, f"{lines}\n".encode()) if bars else b""
+            self._rendered[key] = _packed(url.rpartition("/")[2], f"{lines}\n".encode()) if bars else b""
         return self._rendered[key]
 
 
@@ -158,7 +158,7 @@ def _bars(file: _File) -> list[Bar]:
 
 def _packed(name: str, text: bytes) -> bytes:
     if name.endswith(".gz"):
-        return gzip.compress(text, mtime=0)
+        return gzip.compress(text, compresslevel=6, mtime=0)
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr(zipfile.ZipInfo(f"{name.removesuffix('.zip')}.csv"), text, zipfile.ZIP_DEFLATED)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from heliograph.core.calendars import grid
 from heliograph.core.ports import Clock
-from heliograph.core.timeframe import parse
 from heliograph.sandbox.exchange import (
     binance,
     binanceusdm,
@@ -75,7 +75,7 @@ def offers(venues: Sequence[Venue]) -> list[Offer]:
     for venue in venues:
         for symbol in venue.book.symbols:
             for name in _OFFERED:
-                window = venue.book.window(symbol, parse(name), 0, venue.book.clock.now_ms())
+                window = venue.book.window(symbol, grid(venue.name, name), 0, venue.book.clock.now_ms())
                 opens = window.series.candles.open_ts_ms[window.start : window.stop]
                 if opens.size:
                     found.append(Offer(venue.name, symbol, name, int(opens[0]), int(opens[-1])))

@@ -119,16 +119,20 @@ def _from_zip(raw: bytes) -> bytes:
 
 
 def _from_gzip(raw: bytes) -> bytes:
-    parts, size, left = list[bytes](), 0, raw
+    if not raw:
+        return raw
+    told = int.from_bytes(raw[-4:], "little")  # the last member's size; with room to spare it is done in one go
+    parts, size, left, inflater = list[bytes](), 0, raw, zlib_ng.decompressobj(_GZIP)
     while left:
-        inflater = zlib_ng.decompressobj(_GZIP)
-        parts.append(inflater.decompress(left, MOST_UNPACKED_BYTES - size + 1))
+        parts.append(inflater.decompress(left, min(told, MOST_UNPACKED_BYTES) + 1))
         size += len(parts[-1])
         if size > MOST_UNPACKED_BYTES:
             raise SchemaMismatch(f"the file would unpack to more than {MOST_UNPACKED_BYTES} bytes")
-        if not inflater.eof:
+        left = inflater.unconsumed_tail
+        if inflater.eof:
+            left, inflater = inflater.unused_data, zlib_ng.decompressobj(_GZIP)
+        elif not left:
             raise SchemaMismatch("the gzip file ends in the middle")
-        left = inflater.unused_data
     return b"".join(parts) if len(parts) != 1 else parts[0]
 
 
@@ -167,8 +171,11 @@ def _epoch_ms(times: FloatArray) -> IntArray:
 
 def _ordered(candles: Candles) -> Candles:
     """Ascending; a row that stands twice counts once."""
-    if not (np.diff(candles.open_ts_ms) <= 0).any():
+    steps = np.diff(candles.open_ts_ms)
+    if (steps > 0).all():
         return candles
+    if (steps < 0).all():
+        return candles.take(slice(None, None, -1))
     ordered = candles.take(np.argsort(candles.open_ts_ms, kind="stable"))
     again = np.flatnonzero(np.diff(ordered.open_ts_ms) == 0)
     one, other = ordered.take(again), ordered.take(again + 1)

@@ -23,7 +23,7 @@ ByteArray = npt.NDArray[np.uint8]
 _POWERS = np.asarray([10.0**e for e in range(23)])  # 10**22 is the last power of ten that is a double
 _LINE_FEED, _COMMA, _POINT = 10, 44, 46
 _BLOCK_BYTES = 2**18  # compared at once, so that the answers stay in the cache
-_ODD = 4_096  # fields that need Python, for which there is room at once
+_ODD = 512  # fields that need Python, for which there is room at once
 
 
 class Lines:

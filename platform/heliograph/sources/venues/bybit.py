@@ -26,7 +26,7 @@ _LAYOUT = Layout((0, 1, 2, 3, 4, 5))
 def call(ask: Ask) -> Call:
     """It answers with the newest rows up to an inclusive end: a wider window would lose the first bars.
 
-    ccxt would move the start to the next multiple of 30 days for a month, which can be after it; so it goes in raw.
+    ccxt would move the start to a multiple of the bar's length, for a week from Monday to Thursday; so it goes in raw.
     """
     return Call(ask.start_ms, ask.limit, {"start": ask.start_ms, "until": ask.window_end_ms - 1})
 
