@@ -104,7 +104,8 @@ def generated(seed: int, bars: int = 6_000) -> Subject:
 
 def _quoted(path: FloatArray, rng: np.random.Generator, spread: FloatArray) -> Candles:
     """One venue's candles of a log-price path: a tick of 0.1, a noise of half a basis point, volumes of its own."""
-    close: FloatArray = np.round(np.exp(path + 5e-5 * rng.standard_normal(path.size)), 1)
+    price: FloatArray = np.exp(path + rng.normal(0.0, 5e-5, path.size))
+    close = price.round(1)
     opened = np.round(np.append(close[0], close[:-1]) + np.where(rng.random(path.size) < 0.3, 0.1, 0.0), 1)
     up, down = 1.0 + spread * np.abs(rng.standard_normal((2, path.size))) / 2
     high = np.maximum(np.round(np.maximum(opened, close) * up, 1), np.maximum(opened, close))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def market(venue: str, symbol: str) -> Market:
 
 
 class Listener:
-    """Collects all that a stream gives until the venue's time that it is told to wait for."""
+    """Collects all that a stream gives."""
 
     def __init__(self, stream: CcxtStream, venue: str, symbols: Sequence[str], timeframe: str, since_ms: int) -> None:
         self.found: list[CandleClosed] = []
@@ -105,25 +106,40 @@ class Listener:
         markets = [market(venue, symbol) for symbol in symbols]
         self._task = asyncio.create_task(self._listen(stream.closed(markets, self._bars, since_ms)))
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def during(self, work: Coroutine[Any, Any, object]) -> None:
+        """Do the work while the stream goes on; if that ends, its error ends the work."""
+        working = asyncio.ensure_future(work)
+        await asyncio.wait([working, self._task], return_when=asyncio.FIRST_COMPLETED)
+        if self._task.done():
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+            self._task.result()
+        await working
+
     async def until(self, end_ms: int) -> list[CandleClosed]:
         """What came, once every bar that closes by ``end_ms`` did."""
         while any(self._bars.next(self._bars.close_ms(open_ms)) <= end_ms for open_ms in self._newest.values()):
-            coming = asyncio.create_task(self._came.wait())
-            await asyncio.wait([coming, self._task], return_when=asyncio.FIRST_COMPLETED)
-            coming.cancel()
+            await self.during(self._came.wait())
             self._came.clear()
-            if self._task.done():
-                self._task.result()
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
         return self.found
 
-    async def _listen(self, closed: AsyncIterator[CandleClosed]) -> None:
-        async with aclosing(closed) as candles:  # type: ignore[type-var]
+    async def _listen(self, closed: AsyncGenerator[CandleClosed, None]) -> None:
+        async with aclosing(closed) as candles:
             async for candle in candles:
                 self.found.append(candle)
                 self._newest[candle.symbol] = candle.open_ts_ms
                 self._came.set()
+
+
+async def subscribed(world: Sandbox, counts: Mapping[str, int]) -> None:
+    await asyncio.to_thread(world.wait_for_subscribers, counts, 20.0)
 
 
 async def settle(world: Sandbox) -> int:
@@ -136,16 +152,19 @@ async def collect(
     world: Sandbox,
     served: Served,
     symbols: Sequence[str],
-    script: Coroutine[Any, Any, object],
+    script: Callable[[], Coroutine[Any, Any, object]],
     *,
     since_ms: int,
     timeframe: str = "1h",
 ) -> list[CandleClosed]:
     """All candles until the end of the script, which runs once the stream listens."""
-    async with stream_of(world, served) as stream, asyncio.timeout(60):
-        listener = Listener(stream, served[0], symbols, timeframe, since_ms)
-        await asyncio.to_thread(world.wait_for_subscribers, {served[0]: len(symbols)})
-        await script
+    async with (
+        asyncio.timeout(60),
+        stream_of(world, served) as stream,
+        Listener(stream, served[0], symbols, timeframe, since_ms) as listener,
+    ):
+        await listener.during(subscribed(world, {served[0]: len(symbols)}))
+        await listener.during(script())
         return await listener.until(grid(served[0], timeframe).floor(await settle(world)))
 
 
@@ -182,7 +201,7 @@ class TestCandleStream:
     ) -> None:
         symbols, since_ms = listed[served], H.floor(world.now_ms()) - 400 * HOUR_MS
         missed = sum(len(world.venue_candles(served[0], s, "1h", start_ms=since_ms)) for s in symbols)
-        found = asyncio.run(collect(world, served, symbols, play(world, 5), since_ms=since_ms))
+        found = asyncio.run(collect(world, served, symbols, partial(play, world, 5), since_ms=since_ms))
         assert_each_once_as_the_venue_has_it(world, served, found, symbols, since_ms=since_ms)
         history = [(c.open_ts_ms, c.symbol) for c in found[:missed]]
         assert history == sorted(history)
@@ -199,19 +218,19 @@ class TestCandleStream:
                 await asyncio.to_thread(world.inject, Fault(venue, kind))
             await asyncio.to_thread(world.inject, Fault(venue, "disconnect"))
             await asyncio.to_thread(world.advance, HOUR_MS // 2 + 4 * HOUR_MS)
-            await asyncio.to_thread(world.wait_for_subscribers, {venue: len(symbols)})
+            await subscribed(world, {venue: len(symbols)})
             await asyncio.to_thread(world.play, 4, "1h", PACE_S)
             await asyncio.to_thread(world.inject, Fault(venue, "disconnect"))
             await asyncio.to_thread(world.wait_played)
 
-        found = asyncio.run(collect(world, served, symbols, script(), since_ms=since_ms))
+        found = asyncio.run(collect(world, served, symbols, script, since_ms=since_ms))
         assert_each_once_as_the_venue_has_it(world, served, found, symbols, since_ms=since_ms)
 
     def test_one_symbol_alone_streams_too(
         self, world: Sandbox, listed: dict[Served, list[str]], served: Served
     ) -> None:
         symbols, since_ms = listed[served][-1:], H.floor(world.now_ms()) - HOUR_MS
-        found = asyncio.run(collect(world, served, symbols, play(world, 2), since_ms=since_ms))
+        found = asyncio.run(collect(world, served, symbols, partial(play, world, 2), since_ms=since_ms))
         assert_each_once_as_the_venue_has_it(world, served, found, symbols, since_ms=since_ms)
 
     def test_ending_the_iterator_closes_the_sockets(
@@ -224,7 +243,7 @@ class TestCandleStream:
                 markets = [market(served[0], s) for s in symbols]
                 async with aclosing(stream.closed(markets, H, world.now_ms())) as candles:
                     waiting = asyncio.create_task(anext(candles))
-                    await asyncio.to_thread(world.wait_for_subscribers, {served[0]: len(symbols)})
+                    await subscribed(world, {served[0]: len(symbols)})
                     waiting.cancel()
                     with pytest.raises(asyncio.CancelledError):
                         await waiting
@@ -251,7 +270,7 @@ def test_closing_the_stream_ends_the_iterator(world: Sandbox) -> None:
     async def story() -> list[CandleClosed]:
         async with stream_of(world, ("okx", "spot")) as stream, asyncio.timeout(30):
             reading = asyncio.create_task(read_all(stream))
-            await asyncio.to_thread(world.wait_for_subscribers, {"okx": 1})
+            await subscribed(world, {"okx": 1})
             await stream.close()
             return await reading
 
@@ -272,7 +291,7 @@ def test_okx_days_open_at_midnight_utc(world: Sandbox, listed: dict[Served, list
     """ccxt subscribes okx's days by their UTC+8 name while its REST call asks for UTC days."""
     served: Served = ("okx", "spot")
     since_ms = parse("1d").floor(world.now_ms()) - 5 * 24 * HOUR_MS
-    script = play(world, 1, "1d")
+    script = partial(play, world, 1, "1d")
     found = asyncio.run(collect(world, served, listed[served], script, since_ms=since_ms, timeframe="1d"))
     assert_each_once_as_the_venue_has_it(world, served, found, listed[served], since_ms=since_ms, timeframe="1d")
 
@@ -292,20 +311,20 @@ async def break_connections(
     broken = 0
     async with AsyncExitStack() as stack, asyncio.timeout(170):
         listeners = {
-            served: Listener(
-                await stack.enter_async_context(stream_of(world, served)), served[0], symbols, "1h", since_ms
+            served: await stack.enter_async_context(
+                Listener(await stack.enter_async_context(stream_of(world, served)), served[0], symbols, "1h", since_ms)
             )
             for served, symbols in listed.items()
         }
         for _ in range(rounds):
-            await asyncio.to_thread(world.wait_for_subscribers, subscriptions)
+            await subscribed(world, subscriptions)
             await asyncio.to_thread(world.advance, int(rng.integers(1, 2 * HOUR_MS)))
             await asyncio.to_thread(world.play, 3, "1h", PACE_S / 2)
             for venue in rng.permutation(list(subscriptions)):
                 await asyncio.to_thread(world.inject, Fault(str(venue), "disconnect"))
                 broken += 1
             await asyncio.to_thread(world.wait_played)
-        await asyncio.to_thread(world.wait_for_subscribers, subscriptions)
+        await subscribed(world, subscriptions)
         await asyncio.to_thread(world.advance, HOUR_MS)
         end_ms = await settle(world)
         return broken, {served: await listener.until(end_ms) for served, listener in listeners.items()}

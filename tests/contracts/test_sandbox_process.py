@@ -15,6 +15,7 @@ import pytest
 import heliograph.sandbox
 from heliograph.core.errors import ConfigError
 from heliograph.core.timeframe import HOUR_MS
+from heliograph.sandbox.exchange import venues
 from heliograph.sandbox.generator import END_MS
 from heliograph.sandbox.tape import TapeSpec
 from heliograph.sandbox.world import Sandbox
@@ -27,7 +28,7 @@ def test_world_starts_before_the_tapes_end_and_stops_twice(tmp_path: Path) -> No
     try:
         assert sandbox.now_ms() == END_MS - 10 * HOUR_MS
         assert "generated market (seed 7)" in sandbox.tape_origin
-        assert {offer.venue for offer in sandbox.offers()} == {"binance", "okx", "kraken"}
+        assert {offer.venue for offer in sandbox.offers()} == {venue.name for venue in venues.VENUES}
         assert Path(sandbox.ca_file).is_file()
     finally:
         sandbox.stop()

@@ -81,7 +81,7 @@ class _Lake:
 
 
 @pytest.mark.e2e
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(steps)
 def test_every_kept_version_reads_the_same_for_ever(steps: list[tuple[object, ...]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

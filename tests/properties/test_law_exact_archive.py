@@ -104,7 +104,8 @@ def test_candles_of_trades_are_those_of_plain_arithmetic(
         [open_ms, *(p / 100 for p in (t[0][0], max(p for p, _ in t), min(p for p, _ in t), t[-1][0])), sum(q for _, q in t) / 10**scale]
         for open_ms, t in bars.items()
     ]  # fmt: skip
-    told = trades[::-1] if is_descending else trades
+    is_told = trades[0][0] < trades[-1][0]  # of one moment alone, nobody can tell the direction
+    told = trades[::-1] if is_descending and is_told else trades
     columns = (
         np.asarray([t[0] for t in told]),
         np.asarray([t[1] / 100 for t in told]),

@@ -109,12 +109,18 @@ def shuffled(bars: Bars) -> Mark:
 
 def spikes(bars: Bars) -> Mark:
     """Bars whose range sticks out of both neighbours' by sixty usual bodies and three per cent."""
-    out = np.zeros(len(bars))
-    above = bars.high[1:-1] - np.maximum(bars.high[:-2], bars.high[2:])
-    below = np.minimum(bars.low[:-2], bars.low[2:]) - bars.low[1:-1]
-    out[1:-1] = np.maximum(above, below)
+    out = excursions(bars.high, bars.low)
     bad = (out > 60.0 * bars.usual) & (out > 0.03)
-    return mark("spike", bad, "it left its neighbours' range by {most:.1%}", np.expm1(np.maximum(out, 0.0)))
+    return mark("spike", bad, "it left its neighbours' range by {most:.1%}", np.expm1(out))
+
+
+def excursions(high: FloatArray, low: FloatArray) -> FloatArray:
+    """How far each bar's range sticks out of both neighbours', on the side where it does most; 0 at the ends."""
+    out = np.zeros(high.size)
+    above = high[1:-1] - np.maximum(high[:-2], high[2:])
+    below = np.minimum(low[:-2], low[2:]) - low[1:-1]
+    out[1:-1] = np.maximum(np.maximum(above, below), 0.0)
+    return out
 
 
 def repeated(bars: Bars) -> Mark:

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from heliograph.audit import digits, robust
+from heliograph.audit import digits, habit, robust
 from heliograph.audit.finding import Mark
 from heliograph.audit.habit import Bars
 from heliograph.audit.verdict import Verdict, settle
@@ -74,15 +74,18 @@ def check(bars: Bars, peers: Sequence[Candles]) -> list[Mark]:
         return []
     n = len(bars)
     found = (
-        settle("off_peers", n, [off_peer(n, pair) for pair in pairs], "a price is {most:.2%} off other venues"),
+        settle("off_peers", n, [off_peer(bars, pair) for pair in pairs], "a price is {most:.2%} off other venues"),
         settle("frozen", n, [frozen(bars, pair) for pair in pairs], "another venue moved {most:.2%} meanwhile"),
         settle("volume_scale", n, [other_volume(bars, pair) for pair in pairs], digits.VOLUME_WORDS),
     )
     return [m for m in found if m.where.any()]
 
 
-def off_peer(n: int, pair: Pair) -> Verdict:
-    """Bars with a price that is not the peer's, beyond what the pair's noise and the bar's swing explain."""
+def off_peer(bars: Bars, pair: Pair) -> Verdict:
+    """Bars with a price that is not the peer's, beyond what the pair's noise and the bar's swing explain.
+
+    Where only the peer's bar leaves the range of its neighbours, the fault is the peer's, and nothing is said.
+    """
     size = np.abs(pair.off)
     still = robust.MAD * pair.noise + 1e-5
     body_share = min(4.0 * float(np.median(size[3] / pair.swing)), 0.5)
@@ -91,10 +94,16 @@ def off_peer(n: int, pair: Pair) -> Verdict:
     wicks = _LIMIT * (still + wick_share * pair.swing)
     far = np.abs(pair.premium - float(np.median(pair.premium)))
     bad = (np.maximum(size[0], size[3]) > bodies) | (np.maximum(size[1], size[2]) > wicks) | (far > _FAR)
-    verdict = Verdict.silent(n)
+    worst = np.maximum(size.max(axis=0), far)
+    mine = habit.excursions(bars.high, bars.low)[pair.rows]
+    theirs = habit.excursions(np.log(pair.peer.high), np.log(pair.peer.low))
+    is_theirs = bad & (theirs > 3.0 * mine) & (theirs > 0.5 * worst)
+    bad &= ~is_theirs
+    verdict = Verdict.silent(len(bars))
     verdict.accused[pair.rows] = bad
-    verdict.size[pair.rows] = np.where(bad, np.expm1(np.minimum(np.maximum(size.max(axis=0), far), 50.0)), 0.0)
-    verdict.sees[pair.rows] = 2.0 * np.maximum(bodies, wicks)  # well clear of its own limit
+    verdict.size[pair.rows] = np.where(bad, np.expm1(np.minimum(worst, 50.0)), 0.0)
+    sees = 2.0 * np.maximum(bodies, wicks)  # well clear of its own limit
+    verdict.sees[pair.rows] = np.where(is_theirs, np.inf, sees)
     return verdict
 
 

@@ -8,8 +8,8 @@ from heliograph.audit.finding import BoolArray, Mark, mark
 from heliograph.core.market import Candles
 from heliograph.core.timeframe import Timeframe
 
-_CARRIES = 0.99
-"""Share of opens that equal the close before, from which on a venue carries the close over."""
+_CARRIES = 0.8
+"""Share of opens that equal the close before, from which on a venue carries the close over; elsewhere about half do."""
 
 
 def check(candles: Candles, timeframe: Timeframe) -> list[Mark]:

@@ -18,7 +18,7 @@ from ray.exceptions import RayActorError
 from heliograph.cluster.session import NAMESPACE
 from heliograph.core.errors import Permanent
 from heliograph.core.market import VenueRules
-from heliograph.sources.budget import LAPSE_S, TRANSIT_S, Allowance, Turnstile, tells_end, when_over
+from heliograph.sources.budget import LAPSE_S, TRANSIT_S, Allowance, Turnstile, next_call, when_over
 
 EGRESS_VARIABLE = "HELIOGRAPH_EGRESS"
 NAME = "governor"
@@ -89,7 +89,7 @@ class Governor:
         """
         gate = self._gate(want)
         gate.allowance.limit = want.limit
-        weight = min(want.total, max(want.first, LOT_SHARE * want.limit))
+        weight = min(want.total, max(1.0, LOT_SHARE * want.limit // want.first) * want.first)
         lot = await gate.enter(weight, lapse_s=want.lapse_s, holder=want.holder)
         if self._is_gone(want.holder):
             gate.allowance.unspent(lot, weight)
@@ -226,7 +226,7 @@ class LeasedBudget:
 
     async def __call__(self, weight: float) -> None:
         """See `Budget`."""
-        waiter = _Waiter(weight, LAPSE_S if tells_end() else TRANSIT_S, asyncio.get_running_loop().create_future())
+        waiter = _Waiter(weight, LAPSE_S if next_call() else TRANSIT_S, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
         if self._leasing is None or self._leasing.done():
             self._leasing = asyncio.create_task(self._lease())

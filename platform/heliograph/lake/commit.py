@@ -149,6 +149,8 @@ class Committer:
         for row in manifests:
             if row["status"] in TRIED_AGAIN:
                 raise Retryable(f"{part['path']} stays as it is, for its rows did not come again: {row['detail']}")
+        if part["path"] in {row["path"] for row in manifests}:  # the very same bytes came again: the file is whole now
+            return self._version
         now_ms = self.clock.now_ms()
         adds = [log.add_part(row, now_ms, self.table) for row in manifests if row["status"] == HAVE]
         return self._write([log.remove_part(part, now_ms), *adds], ())

@@ -2,8 +2,8 @@
 
 A part has one usual scale: the smallest that all but one row in 256 need (a digit more for all of them would cost 0.4
 bytes a row); the others stand at their own. Numbers with more than 15 significant digits (venues that sum floats send
-them) become integers past 2**53, which plain float division would round: those few are divided as Python integers,
-correctly rounded.
+them) are taken by their shortest decimals. They may become integers past 2**53, which plain float division would round:
+those few are divided as Python integers, correctly rounded.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 _EXACT = 2**53  # every integer up to here is a double
+_UNIQUE = 10**15  # up to so many ticks no other decimal of that scale is the same double: they are what was printed
 _POWERS = np.asarray([10.0**scale for scale in range(23)])  # 10**22 is the last power of ten that is a double
 _RARE = 256  # one row in so many may need more decimals than the rest
 _SAMPLE = 1_024
@@ -70,6 +71,7 @@ def from_rows(ticks: IntArray, scale: IntArray, *, out: FloatArray | None = None
 def sum_runs(values: FloatArray, first: npt.NDArray[np.intp]) -> FloatArray:
     """Sums of runs of decimals, each the double nearest to the exact sum; float64[N] and ascending starts in.
 
+
     >>> sum_runs(np.array([0.1, 0.2, 5.0]), np.array([0, 2])).tolist()
     [0.3, 5.0]
     """
@@ -119,8 +121,8 @@ def _is_exact(values_KN: FloatArray, scale: int) -> npt.NDArray[np.bool_]:
 
 
 def _fits(values_KN: FloatArray, near_KN: FloatArray, scale: int) -> npt.NDArray[np.bool_]:
-    """Which rows are the doubles nearest to their ticks; bool[N]."""
-    is_exact_KN = (near_KN / _POWERS[scale] == values_KN) & (np.abs(near_KN) <= _EXACT)
+    """Which rows are the doubles nearest to their ticks, and to no others; bool[N]."""
+    is_exact_KN = (near_KN / _POWERS[scale] == values_KN) & (np.abs(near_KN) <= _UNIQUE)
     return np.asarray(is_exact_KN.all(axis=0))
 
 

@@ -54,7 +54,8 @@ def put_part(
     body = encode(rows, provenance, table=table)
     sha256 = hashlib.sha256(body).hexdigest()
     path = part_path(shard["venue"], shard["timeframe"], shard["symbol"], sha256)
-    store.put_if_absent(f"{table}/{path}", body)
+    if not store.put_if_absent(f"{table}/{path}", body):
+        _heal(store, f"{table}/{path}", body)
     times = getattr(rows, named(table).time)
     return manifest(shard, HAVE) | {
         "path": path,
@@ -89,6 +90,13 @@ def origin(interval: Mapping[str, Any], **sources: Any) -> Row:
         sources: ``pages`` that a venue sent, or ``merged`` parts.
     """
     return {**interval, **sources, "code_version": version("heliograph"), "schema_version": SCHEMA_VERSION}
+
+
+def _heal(store: ObjectStore, key: str, body: bytes) -> None:
+    """Put a part's bytes back under its name where other bytes stand: a disk may have changed them."""
+    found = store.get_tagged(key)
+    if found is not None and found[0] != body:
+        store.put_if_match(key, body, found[1])
 
 
 def _page(page: Page | SeriesPage) -> Row:

@@ -45,7 +45,7 @@ async def _serve(args: argparse.Namespace) -> None:
     clock = VirtualClock.before_end(first_ms, tape.end_ms, parse(args.live_timeframe), args.live_bars)
     exchange = Exchange(venues.build(tape, clock), clock, weight_scale=args.weight_scale)
     args.folder.mkdir(parents=True, exist_ok=True)
-    domains = [domain for venue in exchange.venues.values() for domain in venue.domains]
+    domains = [domain for host in exchange.hosts.values() for domain in host.domains]
     ca_file, context = authority.issue(args.folder, domains)
     loop = asyncio.get_running_loop()
     over = _until_over(loop, watch_stdin=args.until_stdin_closes)

@@ -43,6 +43,8 @@ class Control:
             "stats": self._stats,
             "log": self._log,
             "inject": self._inject,
+            "spoil": self._spoil,
+            "mend": self._mend,
             "advance": self._advance,
             "play": self._play,
             "wait_played": self._wait_played,
@@ -92,7 +94,7 @@ class Control:
                 "subscriptions": exchange.num_topics(name),
                 "statuses": {k.split()[1]: n for k, n in exchange.calls[name].items() if k.startswith("status ")},
             }
-            for name in exchange.venues
+            for name in exchange.hosts
         }
 
     async def _log(self, args: Args) -> list[Args]:
@@ -100,9 +102,15 @@ class Control:
         return [asdict(call) for call in calls[-args["limit"] :]]
 
     async def _inject(self, args: Args) -> None:
-        if args["venue"] not in self._exchange.venues:
-            raise ConfigError(f"no venue {args['venue']!r}: use one of {', '.join(self._exchange.venues)}")
+        if args["venue"] not in self._exchange.hosts:
+            raise ConfigError(f"no venue {args['venue']!r}: use one of {', '.join(self._exchange.hosts)}")
         await self._exchange.inject(Fault(**args))
+
+    async def _spoil(self, args: Args) -> None:
+        self._exchange.archive.spoil(args["url"], args["damage"])
+
+    async def _mend(self, args: Args) -> None:
+        self._exchange.archive.mend(args["url"])
 
     async def _advance(self, args: Args) -> int:
         self._require_still()

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from heliograph.sandbox.archive.host import Archive
 from heliograph.sandbox.clock import VirtualClock
-from heliograph.sandbox.exchange.venues import venue_of
-from heliograph.sandbox.exchange.wire import Frame, Reply, Request, Topic, TradeTopic, Venue
+from heliograph.sandbox.exchange.venues import owner_of
+from heliograph.sandbox.exchange.wire import Frame, Host, Reply, Request, Topic, TradeTopic, Venue
 from heliograph.sandbox.faults import Fault, Faults
 from heliograph.sandbox.meter import Charge, Meter
 
@@ -49,24 +50,28 @@ class Exchange:
 
     Attributes:
         log: the newest calls, oldest first.
-        meters, calls, frames: by venue.
+        archive: the bulk files of all venues.
+        hosts: venues and archive, by name.
+        meters, calls: by host.
         sockets_changed: notified whenever a socket or a subscription comes or goes.
     """
 
     def __init__(self, venues: Mapping[str, Venue], clock: VirtualClock, *, weight_scale: float) -> None:
         self.venues = venues
+        self.archive = Archive({name: venue.book for name, venue in venues.items()})
+        self.hosts: dict[str, Host] = {**venues, self.archive.name: self.archive}
         self.clock = clock
         self.faults = Faults()
         self.log: deque[Call] = deque(maxlen=_LOG_LENGTH)
-        self.meters = {name: Meter(weight_scale) for name in venues}
-        self.calls = {name: Counter[str]() for name in venues}
+        self.meters = {name: Meter(weight_scale) for name in self.hosts}
+        self.calls = {name: Counter[str]() for name in self.hosts}
         self.sockets_changed = asyncio.Condition()
         self._sessions: list[Session] = []
         self._moving = asyncio.Lock()
 
     def is_known(self, host: str) -> bool:
-        """True for hosts that belong to a venue."""
-        return venue_of(host, tuple(self.venues.values())) is not None
+        """True for names that somebody answers for."""
+        return owner_of(host, tuple(self.hosts.values())) is not None
 
     def num_topics(self, venue: str) -> int:
         """Subscriptions of all sockets of a venue."""
@@ -74,12 +79,12 @@ class Exchange:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one HTTP request, or serve one socket until it closes."""
-        venue = venue_of(request.host.partition(":")[0], tuple(self.venues.values()))
-        if venue is None:
-            return web.Response(status=404, text=f"no venue answers for {request.host}")
-        if request.headers.get("Upgrade", "").lower() == "websocket":
-            return await self._serve_socket(venue, request)
-        return await self._serve_call(venue, request)
+        host = owner_of(request.host.partition(":")[0], tuple(self.hosts.values()))
+        if host is None:
+            return web.Response(status=404, text=f"nobody answers for {request.host}")
+        if request.headers.get("Upgrade", "").lower() == "websocket" and host.name in self.venues:
+            return await self._serve_socket(self.venues[host.name], request)
+        return await self._serve_call(host, request)
 
     async def move_to(self, now_ms: int) -> None:
         """Set the clock and tell every socket what has happened since.
@@ -112,37 +117,37 @@ class Exchange:
             if session.transport is not None:
                 session.transport.abort()
 
-    async def _serve_call(self, venue: Venue, request: web.BaseRequest) -> web.StreamResponse:
+    async def _serve_call(self, host: Host, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read() if request.can_read_body else b""
         call = Request(request.host, request.path, dict(request.query), method=request.method, body=body)
-        charge, fault = venue.charge(call), self.faults.take(venue.name, call.path)
-        reply = self._reply(venue, call, charge, fault)
-        self._note(venue, request, reply.status, charge.weight, fault)
+        charge, fault = host.charge(call), self.faults.take(host.name, call.path)
+        reply = self._reply(host, call, charge, fault)
+        self._note(host, request, reply.status, charge.weight, fault)
         headers = {"Content-Type": "application/json"} | dict(reply.headers)
-        if venue.name == "binance":
-            headers["X-MBX-USED-WEIGHT-1M"] = str(int(self.meters[venue.name].used(charge)))
+        if host.name == "binance":
+            headers["X-MBX-USED-WEIGHT-1M"] = str(int(self.meters[host.name].used(charge)))
         if fault and fault.kind == "timeout":
             return await _hang(request, fault.hold_s)
         if fault and fault.kind == "cut_body":
             return await _cut(request, reply, headers)
         return web.Response(status=reply.status, body=reply.body, headers=headers)
 
-    def _reply(self, venue: Venue, call: Request, charge: Charge, fault: Fault | None) -> Reply:
-        meter, now_s = self.meters[venue.name], time.monotonic()
+    def _reply(self, host: Host, call: Request, charge: Charge, fault: Fault | None) -> Reply:
+        meter, now_s = self.meters[host.name], time.monotonic()
         if not meter.take(charge, now_s):
             is_banned = meter.recent_refusals(charge, now_s) > _REFUSALS_TO_BAN
-            return venue.refuse("ban" if is_banned else "rate_limit", retry_after_s=meter.retry_after_s(charge, now_s))
+            return host.refuse("ban" if is_banned else "rate_limit", retry_after_s=meter.retry_after_s(charge, now_s))
         match fault.kind if fault else None:
             case "rate_limit" | "ban" | "server_error" | "maintenance" as kind:
-                return venue.refuse(kind, retry_after_s=1.0)
+                return host.refuse(kind, retry_after_s=1.0)
             case "short_page":
-                return venue.answer(replace(call, is_cut=True))
-        return venue.answer(call)
+                return host.answer(replace(call, is_cut=True))
+        return host.answer(call)
 
-    def _note(self, venue: Venue, request: web.BaseRequest, status: int, weight: float, fault: Fault | None) -> None:
+    def _note(self, host: Host, request: web.BaseRequest, status: int, weight: float, fault: Fault | None) -> None:
         kind = fault.kind if fault else ""
-        self.log.append(Call(venue.name, request.method, request.path, request.query_string, status, weight, kind))
-        self.calls[venue.name].update(["requests", f"status {status}", *(["faults"] if fault else [])])
+        self.log.append(Call(host.name, request.method, request.path, request.query_string, status, weight, kind))
+        self.calls[host.name].update(["requests", f"status {status}", *(["faults"] if fault else [])])
 
     async def _serve_socket(self, venue: Venue, request: web.BaseRequest) -> web.StreamResponse:
         socket = web.WebSocketResponse(compress=False)

@@ -19,6 +19,7 @@ import orjson
 import heliograph.sandbox
 from heliograph.core.errors import ConfigError, VenueTimeout
 from heliograph.core.market import Candles
+from heliograph.sandbox.archive.host import Damage
 from heliograph.sandbox.exchange.venues import Offer
 from heliograph.sandbox.faults import Fault
 from heliograph.sandbox.tape import TapeSpec
@@ -189,6 +190,14 @@ class Sandbox:
             ConfigError: there is no such venue.
         """
         self._ask("inject", **asdict(fault))
+
+    def spoil(self, url: str, damage: Damage) -> None:
+        """Publish a file of an archive with a fault from now on."""
+        self._ask("spoil", url=url, damage=damage)
+
+    def mend(self, url: str) -> None:
+        """Re-issue a file of an archive as it should have been, dated now."""
+        self._ask("mend", url=url)
 
     def stop(self) -> None:
         """End the process; harmless when it has ended."""

@@ -17,15 +17,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 from heliograph.core.market import VenueRules
 
 Clock = Callable[[], float]
 """Seconds that never run backwards."""
 
-BURST_S = 3.0
-"""So much of the steady rate may be made up at once after a hiccup; a process that died takes longer to come back."""
+BURST_S = 0.5
+"""So much of the pace may be let through at once: calls that come evenly are answered soonest."""
+
+HASTE = 1.1
+"""The pace over the steady rate: what a hiccup has cost is made up before its window is over."""
 
 TRANSIT_S = 0.5
 """A call that nobody will report is taken to reach its venue within this."""
@@ -40,32 +43,45 @@ _MEMORY_S = 2.0  # how late a venue's word about used weight may come
 _LEAST_WAIT_S = 1e-4  # less may not move a clock
 _DUST = 1e-9  # what adding and taking decimal weights leaves in a double
 
-_over: ContextVar[list[Callable[[], None]] | None] = ContextVar("_over", default=None)
+_Calls = list[tuple["asyncio.Task[Any] | None", Callable[[], None]]]
+
+_calls: ContextVar[_Calls | None] = ContextVar("_calls", default=None)
 
 
 @contextmanager
 def spending() -> Iterator[None]:
-    """Calls that a budget lets through inside the block are over (answered, refused or given up) when it ends."""
-    over: list[Callable[[], None]] = []
-    token = _over.set(over)
+    """Calls that a budget lets through inside the block are over (answered, refused or given up) when it ends.
+
+    A task makes one call after the other: its next one says that the one before is over.
+    """
+    calls: _Calls = []
+    token = _calls.set(calls)
     try:
         yield
     finally:
-        _over.reset(token)
-        for tell in over:
+        _calls.reset(token)
+        for _, tell in calls:
             tell()
 
 
-def tells_end() -> bool:
-    """True inside `spending`."""
-    return _over.get() is not None
+def next_call() -> bool:
+    """This task's earlier calls are over; False outside `spending`, where nobody will tell when this one is."""
+    calls = _calls.get()
+    if calls is None:
+        return False
+    task = asyncio.current_task()
+    over = [tell for caller, tell in calls if caller is task]
+    calls[:] = [call for call in calls if call[0] is not task]
+    for tell in over:
+        tell()
+    return True
 
 
 def when_over(tell: Callable[[], None]) -> None:
-    """Call ``tell`` at the end of the `spending` block, if there is one."""
-    over = _over.get()
-    if over is not None:
-        over.append(tell)
+    """Call ``tell`` once this task's call is over, if anybody says so."""
+    calls = _calls.get()
+    if calls is not None:
+        calls.append((asyncio.current_task(), tell))
 
 
 @dataclass(slots=True)
@@ -83,7 +99,7 @@ class Allowance:
     A call arrives somewhere between being let through and being answered. So its weight is held from the one until
     ``window_s`` after the other, less the time that even the quickest call travels: then no window of the venue can
     hold more than ``limit``, however calls are delayed, and what is lost is a call's time in every window. Within that,
-    weight is let through at the steady rate, so that a long window is not spent at its beginning.
+    weight is let through at a pace little above the steady rate, so that no window is spent at its beginning.
 
     Args:
         is_spent: begin as after a whole window's use, for whoever has lost the memory of it.
@@ -139,7 +155,7 @@ class Allowance:
         self._lots[lot] = _Lot(weight, now_s, holder)
         heapq.heappush(self._lapses, (now_s + lapse_s, lot))
         self._held += weight
-        self._level -= min(weight, self._level)
+        self._level -= weight
         return lot, 0.0
 
     def answered(self, lot: int, weight: float, *, age_s: float = 0.0, took_s: float = 0.0) -> None:
@@ -172,7 +188,7 @@ class Allowance:
         """Let nothing through for ``seconds``, then start without a burst: what a venue means when it says 429."""
         now_s = self._clock()
         self._paused_until_s = max(self._paused_until_s, now_s + seconds)
-        self._level = 0.0
+        self._level = min(self._level, 0.0)
         self._filled_s = max(self._filled_s, self._paused_until_s)
 
     def used(self, weight: float, *, age_s: float = 0.0) -> None:
@@ -188,19 +204,21 @@ class Allowance:
         wait_s = self._paused_until_s - now_s
         missing = min(weight, self._capacity()) - self._level
         if missing > _DUST:
-            wait_s = max(wait_s, missing * self._window_s / self.limit)
+            wait_s = max(wait_s, missing / self._pace())
         if self._held + weight > self.limit + _DUST:
             ends_s = [heap[0][0] for heap in (self._answered, self._lapses) if heap]
             wait_s = max(wait_s, min(ends_s) - now_s)
         return max(wait_s, _LEAST_WAIT_S) if wait_s > 0 else 0.0
 
+    def _pace(self) -> float:
+        return HASTE * self.limit / self._window_s
+
     def _capacity(self) -> float:
-        return min(self.limit, self.limit / self._window_s * BURST_S)
+        return min(self.limit, self._pace() * BURST_S)
 
     def _fill(self, now_s: float) -> None:
         if now_s > self._filled_s:  # a pause lies in the future
-            grown = self._level + (now_s - self._filled_s) * self.limit / self._window_s
-            self._level = min(self._capacity(), grown)
+            self._level = min(self._capacity(), self._level + (now_s - self._filled_s) * self._pace())
             self._filled_s = now_s
 
     def _free(self, now_s: float) -> None:
@@ -272,7 +290,7 @@ class LocalBudget:
 
     async def __call__(self, weight: float) -> None:
         """See `Budget`."""
-        lot = await self._turnstile.enter(weight, lapse_s=LAPSE_S if tells_end() else TRANSIT_S)
+        lot = await self._turnstile.enter(weight, lapse_s=LAPSE_S if next_call() else TRANSIT_S)
         when_over(partial(self._answered, lot, weight, self._clock()))
 
     def pause(self, seconds: float) -> None:

@@ -201,7 +201,7 @@ def _read(  # noqa: C901, PLR0912 - one pass over the bytes: each branch is one 
             elif not _is_same(text, begin, end, keys[position]):
                 return _RAGGED, num_odd
             num_named, begin, end = num_named + 1, -1, -1
-        elif c == _COMMA or c == closing:  # noqa: PLR1714 - compiled, `in` is slower
+        elif c in (_COMMA, closing):
             if begin >= 0:
                 for k in range(6):
                     if wanted[k] == position:
@@ -218,7 +218,7 @@ def _read(  # noqa: C901, PLR0912 - one pass over the bytes: each branch is one 
                 if position != width or num_named != num_keys or position <= wanted.max():
                     return _RAGGED, num_odd
         elif c > 32:
-            if c == _OPEN or c == _OPEN_OBJECT or c == _CLOSE or c == _CLOSE_OBJECT:  # noqa: PLR1714 - as above
+            if c in (_OPEN, _OPEN_OBJECT, _CLOSE, _CLOSE_OBJECT):
                 return _RAGGED, num_odd
             if begin < 0:
                 begin = i

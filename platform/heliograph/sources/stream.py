@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ParamSpec
@@ -78,7 +78,7 @@ class CcxtStream:
 
     async def closed(
         self, markets: Sequence[Market], timeframe: Timeframe, since_ms: int
-    ) -> AsyncIterator[CandleClosed]:
+    ) -> AsyncGenerator[CandleClosed, None]:
         """Every candle that opens at or after ``since_ms``: the missed ones first, then live, without a hole.
 
         Missed candles come ordered by open, then symbol; live ones are in order for each symbol. A live candle comes out

@@ -44,7 +44,10 @@ def test_nothing_covered_is_nothing_compared():
 def test_a_native_volume_with_fewer_decimals_is_equal_within_half_of_its_last():
     native = changed(HOURS, slice(None), volume=np.round(HOURS.volume, 1))
     assert derived.compare(native, MINUTES, HOUR, MINUTE).differences() == []
-    assert len(derived.compare(changed(native, 4, volume=native.volume[4] + 0.1), MINUTES, HOUR, MINUTE).differences()) == 1
+    assert (
+        len(derived.compare(changed(native, 4, volume=native.volume[4] + 0.1), MINUTES, HOUR, MINUTE).differences())
+        == 1
+    )
 
 
 def test_volumes_with_more_digits_than_a_double_holds_can_be_added_up():
@@ -60,4 +63,6 @@ def test_bars_are_compared_on_the_venues_own_grid():
         compared = derived.compare(derived.summed(hours, frame), hours, frame, HOUR)
         assert compared.differences() == []
         assert (frame.floor_array(compared.open_ts_ms) == compared.open_ts_ms).all()
-    assert derived.compare(derived.summed(hours, grid("htx", "1d")), hours, grid("htx", "1d"), HOUR).open_ts_ms.size == 29
+    assert (
+        derived.compare(derived.summed(hours, grid("htx", "1d")), hours, grid("htx", "1d"), HOUR).open_ts_ms.size == 29
+    )

@@ -68,7 +68,9 @@ def test_a_close_outside_the_range_is_never_right():
 
 
 def test_a_fault_in_one_of_two_peers_does_not_fall_on_the_series():
-    broken = changed(PEER, slice(1_000, 1_400), **{n: getattr(PEER, n)[1_000:1_400] * 1.1 for n in ("open", "high", "low", "close")})
+    broken = changed(
+        PEER, slice(1_000, 1_400), **{n: getattr(PEER, n)[1_000:1_400] * 1.1 for n in ("open", "high", "low", "close")}
+    )
     broken = changed(broken, slice(1_600, 2_400), volume=broken.volume[1_600:2_400] * 1_000)
     assert "off_peers" in kinds(TRUE, Evidence([broken]))
     assert kinds(TRUE, Evidence([broken, OTHER_PEER])) == set()

@@ -54,7 +54,7 @@ def test_weight_grows_with_the_limit(venue: BinanceUsdm, limit: str, weight: flo
 def test_perpetuals_and_spot_are_venues_of_their_own(venue: BinanceUsdm) -> None:
     built = tuple(venues.build(venue.book.tape, VirtualClock(NOW, NOW)).values())
     owners = {
-        host: venues.venue_of(host, built) for host in ("fapi.binance.com", "fstream.binance.com", "api.binance.com")
+        host: venues.owner_of(host, built) for host in ("fapi.binance.com", "fstream.binance.com", "api.binance.com")
     }
     assert [v.name if v else None for v in owners.values()] == ["binanceusdm", "binanceusdm", "binance"]
 

@@ -146,7 +146,7 @@ def test_no_venue_shows_a_bar_before_its_close(world: dict[str, Venue], clock: V
     for venue in world.values():
         for name in ("1h", "4h", "1d"):
             timeframe = parse(name)
-            window = venue.book.window("BTC/USDT", timeframe, 0, 2**53)
+            window = venue.book.window(venue.book.symbols[0], timeframe, 0, 2**53)
             assert timeframe.close_ms(int(window.series.candles.open_ts_ms[window.stop - 1])) <= clock.now_ms()
 
 
@@ -238,6 +238,6 @@ def test_offers_name_the_first_and_last_candle(world: dict[str, Venue]) -> None:
 
 
 def test_hosts_belong_to_their_venue(world: dict[str, Venue]) -> None:
-    owner = venues.venue_of("stream.binance.com", tuple(world.values()))
+    owner = venues.owner_of("stream.binance.com", tuple(world.values()))
     assert owner is world["binance"]
-    assert venues.venue_of("notbinance.com", tuple(world.values())) is None
+    assert venues.owner_of("notbinance.com", tuple(world.values())) is None

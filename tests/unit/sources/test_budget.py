@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 from dataclasses import dataclass
 
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliograph.core.market import VenueRules
-from heliograph.sources.budget import LAPSE_S, TRANSIT_S, Allowance, LocalBudget, spending
+from heliograph.sources.budget import HASTE, LAPSE_S, TRANSIT_S, Allowance, LocalBudget, spending
+from heliograph.testing.virtual import run
 
 RULES = VenueRules("x", (), 1, None, 1.0, weight_limit=10.0, window_s=0.5, seeks_first=True)
 
@@ -140,24 +142,29 @@ def test_asking_again_after_the_wait_always_gets_on(weights) -> None:
     assert clock.now_s - 100.0 <= (sum(weights) / 10 + 2) * (2.0 + TRANSIT_S) * 2
 
 
-def test_a_long_window_is_not_spent_at_its_beginning() -> None:
-    allowance = Allowance(600.0, 60.0, Hand())
-    taken = 0
-    while allowance.take(1.0)[0]:
-        taken += 1
-    assert taken == 30
+def test_a_long_window_is_spent_evenly() -> None:
+    clock = Hand()
+    allowance = Allowance(60.0, 60.0, clock)
+    taken = []
+    for tenth in range(600):
+        clock.now_s = 100.0 + tenth / 10
+        while (lot := allowance.take(2.7)[0]) != 0:
+            allowance.answered(lot, 2.7)
+            taken.append(tenth / 10)
+    gaps = [b - a for a, b in itertools.pairwise(taken)]
+    assert len(taken) == 22
+    assert all(2.7 / HASTE - 0.1 <= gap <= 2.7 / HASTE + 0.1 for gap in gaps)
 
 
 def test_a_pause_lets_nothing_through_and_then_starts_without_a_burst() -> None:
     clock = Hand()
     allowance = Allowance(10.0, 5.0, clock)
     allowance.pause(3.0)
-    assert allowance.take(4.0) == (0, 3.0)
+    assert allowance.take(1.0) == (0, 3.0)
     clock.now_s += 3.0
-    assert allowance.take(4.0) == (0, 2.0)
-    clock.now_s += 2.0
-    assert allowance.take(4.0)[0]
-    assert allowance.take(1.0) == (0, 0.5)
+    assert allowance.take(1.0) == (0, pytest.approx(1.0 / (2.0 * HASTE)))
+    clock.now_s += 1.0
+    assert allowance.take(1.0)[0]
 
 
 def test_weight_that_somebody_else_used_is_held_for_a_window() -> None:
@@ -208,6 +215,23 @@ def test_callers_are_served_in_order() -> None:
 
     asyncio.run(story())
     assert served == list(range(7))
+
+
+def test_calls_of_one_task_never_wait_for_each_other() -> None:
+    """Eight pages at once, each after a look at the venue's clock, once spent a limit of eight on clocks alone."""
+
+    async def page(budget: LocalBudget) -> None:
+        with spending():
+            await budget(1.0)
+            await budget(1.0)
+
+    async def story() -> float:
+        now_s = asyncio.get_running_loop().time
+        budget = LocalBudget(Allowance(8.0, 2.0, now_s), now_s)
+        await asyncio.gather(*(page(budget) for _ in range(8)))
+        return now_s()
+
+    assert 2.0 <= run(story()) < 4.0
 
 
 def test_a_caller_who_gives_up_takes_nothing_with_him() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from heliograph.core.calendars import grid
 from heliograph.core.ports import Clock
@@ -24,7 +25,7 @@ from heliograph.sandbox.exchange import (
     mexc,
     okx,
 )
-from heliograph.sandbox.exchange.wire import Venue
+from heliograph.sandbox.exchange.wire import Host, Venue
 from heliograph.sandbox.tape import Tape
 
 VENUES: tuple[type[Venue], ...] = (
@@ -44,6 +45,7 @@ VENUES: tuple[type[Venue], ...] = (
     binanceusdm.BinanceUsdm,
     mexc.Mexc,
 )
+AnyHost = TypeVar("AnyHost", bound=Host)
 _OFFERED = ("1m", "1h", "4h", "1d")
 
 
@@ -63,10 +65,10 @@ def build(tape: Tape, clock: Clock) -> dict[str, Venue]:
     return {kind.name: kind.of(tape, clock) for kind in VENUES}
 
 
-def venue_of(host: str, venues: Sequence[Venue]) -> Venue | None:
-    """The venue that owns a host: the one whose domain says most of it."""
-    owned = [(len(d), i) for i, v in enumerate(venues) for d in v.domains if host == d or host.endswith("." + d)]
-    return venues[max(owned)[1]] if owned else None
+def owner_of(name: str, hosts: Sequence[AnyHost]) -> AnyHost | None:
+    """Who answers for a host name: the one whose domain says most of it."""
+    owned = [(len(d), i) for i, h in enumerate(hosts) for d in h.domains if name == d or name.endswith("." + d)]
+    return hosts[max(owned)[1]] if owned else None
 
 
 def offers(venues: Sequence[Venue]) -> list[Offer]:

@@ -80,13 +80,32 @@ class Talk:
     ended: tuple[Topic | TradeTopic, ...] = ()
 
 
-class Venue(Protocol):
-    """One exchange on the wire.
+class Host(Protocol):
+    """Whoever answers calls.
 
     Attributes:
-        name: ccxt's id.
-        domains: every host that ends in one of these is this venue.
+        name: ccxt's id of a venue.
+        domains: every host that ends in one of these is its own.
     """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def domains(self) -> tuple[str, ...]: ...
+
+    def charge(self, request: Request) -> Charge:
+        """What the call costs."""
+
+    def answer(self, request: Request) -> Reply:
+        """The answer to a call within the budget."""
+
+    def refuse(self, kind: Refusal, *, retry_after_s: float) -> Reply:
+        """The answer when it won't."""
+
+
+class Venue(Protocol):
+    """One exchange on the wire: a `Host` with a book and sockets."""
 
     name: ClassVar[str]
     domains: ClassVar[tuple[str, ...]]
