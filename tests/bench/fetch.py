@@ -140,7 +140,9 @@ class Watch:
 
 def saturation(folder: Path, *, seconds: float, workers: Sequence[int], scale: float) -> None:
     """Every venue of the sandbox at once, each with work for about so many seconds at its limit."""
-    with Sandbox.start(write_tape(folder / "tape", 200), folder=folder / "sandbox", live_bars=2, weight_scale=scale, timeout_s=300) as world:
+    with Sandbox.start(
+        write_tape(folder / "tape", 200), folder=folder / "sandbox", live_bars=2, weight_scale=scale, timeout_s=300
+    ) as world:
         markets: dict[str, list[str]] = {}
         for offer in world.offers():
             if offer.symbol not in markets.setdefault(offer.venue, []):
@@ -155,7 +157,9 @@ def saturation(folder: Path, *, seconds: float, workers: Sequence[int], scale: f
                 started_s, served_s = time.perf_counter(), _cpu_s(world.pid)
                 done = fetch.run(settings, lanes)
                 served_s, wall_s = _cpu_s(world.pid) - served_s, time.perf_counter() - started_s
-            shares = [watch.share(_rules(v, m), scale, lanes.landed[v]) for v, m in markets.items() if v in lanes.landed]
+            shares = [
+                watch.share(_rules(v, m), scale, lanes.landed[v]) for v, m in markets.items() if v in lanes.landed
+            ]
             for share in shares:
                 told = {"workers": count, "used_pct": share.used_pct, "violations": share.violations}
                 report("saturation", venue=share.venue, **told, requests=share.requests)
@@ -192,7 +196,9 @@ def _work(venue: str, symbols: Sequence[str], now_ms: int, *, seconds: float, sc
     return Selection(venues=(venue,), symbols=mine, timeframes=("1m",), start_ms=max(now_ms - bars * MINUTE_MS, 0))
 
 
-def _settings(world: Sandbox, lake: LakeSettings, selections: tuple[Selection, ...], *, workers: int, scale: float) -> Settings:
+def _settings(
+    world: Sandbox, lake: LakeSettings, selections: tuple[Selection, ...], *, workers: int, scale: float
+) -> Settings:
     reached = VenueSettings(http_proxy=world.proxy_url, ca_file=world.ca_file, budget_scale=scale)
     venues = dict.fromkeys(dict.fromkeys(v for s in selections for v in s.venues), reached)
     fetching = FetchSettings(venues=venues, selections=selections, workers=workers, pages_per_shard=10, archives=False)
@@ -259,13 +265,19 @@ def eta() -> None:
 def speed(folder: Path) -> None:
     """Candles a CPU second of the client, from the venue to a committed part, beside a loop over ccxt's own call."""
     days, symbols = 200, SYMBOLS[:8]
-    with Sandbox.start(write_tape(folder / "tape", days, symbols), folder=folder / "sandbox", live_bars=2, weight_scale=1e6, timeout_s=300) as world:
+    with Sandbox.start(
+        write_tape(folder / "tape", days, symbols),
+        folder=folder / "sandbox",
+        live_bars=2,
+        weight_scale=1e3,
+        timeout_s=300,
+    ) as world:
         now_ms = world.now_ms()
         wanted = Selection(venues=("binance",), symbols=symbols, timeframes=("1m",), start_ms=now_ms - days * DAY_MS)
-        settings = _settings(world, LakeSettings(uri=str(folder / "lake")), (wanted,), workers=2, scale=1e6)
+        settings = _settings(world, LakeSettings(uri=str(folder / "lake")), (wanted,), workers=2, scale=1e3)
         with session():
             warm = wanted.model_copy(update={"end_ms": now_ms - (days - 1) * DAY_MS})
-            fetch.run(_settings(world, settings.lake, (warm,), workers=2, scale=1e6), Quiet())
+            fetch.run(_settings(world, settings.lake, (warm,), workers=2, scale=1e3), Quiet())
             with _client_cpu(world.pid) as cpu:
                 started_s = time.perf_counter()
                 done = fetch.run(settings, Quiet())
@@ -288,7 +300,14 @@ async def _raw(world: Sandbox, symbols: Sequence[str], start_ms: int, end_ms: in
     """The loop that people write: page by page with ``fetch_ohlcv``, kept in a list."""
     import ccxt.async_support as ccxt  # noqa: PLC0415 - only here is ccxt used bare, as the thing compared with
 
-    exchange = ccxt.binance({"httpsProxy": world.proxy_url, "cafile": world.ca_file, "enableRateLimit": False, "options": {"fetchMarkets": {"types": ["spot"]}}})
+    exchange = ccxt.binance(
+        {
+            "httpsProxy": world.proxy_url,
+            "cafile": world.ca_file,
+            "enableRateLimit": False,
+            "options": {"fetchMarkets": {"types": ["spot"]}},
+        }
+    )
     kept: list[list[float]] = []
     try:
         await exchange.load_markets()

@@ -111,6 +111,7 @@ def swapped_symbol(source: Source, rng: np.random.Generator) -> Injected:
 def shifted_zone(source: Source, rng: np.random.Generator) -> Injected:
     """A page whose stamps were read as another zone's: each bar shows what happened hours before or after."""
     bars = max(1, round(float(rng.choice([1, 2, 3, 5, 8, 9, 12])) * HOUR_MS / source.timeframe.ms))
+    bars = min(bars, len(source.candles) // 10)
     return _displaced(source, _page(source, rng, 500), bars * int(rng.choice([-1, 1])))
 
 

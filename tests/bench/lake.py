@@ -22,16 +22,18 @@ from tests.bench.measure import cpu_s, report
 from heliograph.config.settings import LakeSettings
 from heliograph.core.market import Candles
 from heliograph.core.ports import ObjectStore, Page
+from heliograph.core.schema import HAVE
 from heliograph.core.timeframe import DAY_MS, HOUR_MS, MINUTE_MS
 from heliograph.lake import audit, part, read
 from heliograph.lake.commit import Committer
 from heliograph.lake.compact import compact
 from heliograph.lake.store import open_store
-from heliograph.lake.write import Row, write_part
+from heliograph.lake.write import Row, manifest, write_part
 from heliograph.sandbox.generator import generate
 from heliograph.testing import lakes
 
 PARTS = 1_000
+MANY_PARTS = 100_000
 VERIFIED_PARTS = 10_000
 SHARD_ROWS = 20_000
 PAGE_ROWS = 1_000
@@ -94,6 +96,21 @@ def one_commit() -> None:
             committer.commit(manifests)
             again_s = time.perf_counter() - start
     report("commit_1000_parts", wall_s=first_s, same_again_wall_s=again_s)
+
+
+def many_commits() -> None:
+    """A hundred thousand parts in commits of 200: whether a commit grows dearer with the table. No part is written."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = LakeSettings(uri=folder)
+        rows = [_promised(i) for i in range(MANY_PARTS)]
+        spent = []
+        with Committer(settings, open_store(settings), "bench") as committer:
+            for first in range(0, MANY_PARTS, settings.parts_per_commit):
+                start = time.perf_counter()
+                committer.commit(rows[first : first + settings.parts_per_commit])
+                spent.append(time.perf_counter() - start)
+    first_ms, last_ms = (1e3 * float(np.median(part)) for part in (spent[:50], spent[-50:]))
+    report("commit_100k_parts", wall_s=sum(spent), first_commits_ms=first_ms, last_commits_ms=last_ms)
 
 
 def storage() -> None:
@@ -192,6 +209,16 @@ def verifying() -> None:
     report("verify", parts=VERIFIED_PARTS, found=len(found), is_exact=is_exact, wall_s=wall_s, cpu_s=used_s)
 
 
+def _promised(number: int) -> Row:
+    """A MANIFEST row of a part that nobody reads."""
+    day = number % 100
+    symbol = f"C{number // 100}/USDT"
+    row = manifest(lakes.shard(day * DAY_MS, (day + 1) * DAY_MS, symbol=symbol), HAVE, requests=1)
+    path = f"venue=fake/timeframe=1h/symbol={symbol.replace('/', '-')}/{number:064x}.parquet"
+    held = {"size_bytes": 2_000, "candles": 24, "first_ts_ms": row["start_ms"], "last_ts_ms": row["end_ms"] - HOUR_MS}
+    return row | {"path": path, **held}
+
+
 def _recorded(symbol: str) -> Candles:
     if not RECORDED.is_dir():
         sys.exit(f"this check needs the recorded candles in {RECORDED}")
@@ -240,6 +267,7 @@ def _side_by_side(rounds: int = 9, **works: Callable[[], object]) -> dict[str, t
 CHECKS = {
     "bytes_per_row": bytes_and_speed,
     "commit_1000_parts": one_commit,
+    "commit_100k_parts": many_commits,
     "storage": storage,
     "read": reading,
     "verify": verifying,

@@ -139,9 +139,7 @@ def catalogues(symbols: int, venues: int = 12) -> list[Catalogue]:
     return [Catalogue(rules, tuple(_market(rules, n) for n in range(symbols)), NOW_MS) for rules in said]
 
 
-def planned(
-    found: Sequence[Catalogue], *, days: float, timeframes: int = 8, coverage: pa.Table | None = None
-) -> Plan:
+def planned(found: Sequence[Catalogue], *, days: float, timeframes: int = 8, coverage: pa.Table | None = None) -> Plan:
     """The plan of the newest ``days``, in so many timeframes."""
     start_ms = round(NOW_MS - days * DAY_MS)
     wanted = [

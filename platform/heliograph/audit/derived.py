@@ -93,7 +93,8 @@ def compare(
     ts, at, here = np.intersect1d(native.open_ts_ms, derived.open_ts_ms, assume_unique=True, return_indices=True)
     native, derived = native.take(at), derived.take(here)
     prices = [getattr(native, name) != getattr(derived, name) for name in PRICES]
-    volume = np.abs(native.volume - derived.volume) > _tolerance(native.volume, derived.volume)
+    cut = float(np.abs(_cut(finer.volume) - finer.volume).max(initial=0.0)) * timeframe.ms / finer_timeframe.ms
+    volume = np.abs(native.volume - derived.volume) > cut + _tolerance(native.volume, derived.volume)
     return Comparison(ts, native, derived, np.stack([*prices, volume]))
 
 
@@ -102,9 +103,13 @@ def summed(candles: Candles, timeframe: Timeframe) -> Candles:
 
     Nearly all volumes have fewer decimals anyhow, and are left as they are.
     """
-    largest = float(candles.volume.max(initial=1.0))
-    decimals = 14 - math.ceil(math.log10(largest))
-    return resample(replace(candles, volume=np.round(candles.volume, decimals)), timeframe)
+    return resample(replace(candles, volume=_cut(candles.volume)), timeframe)
+
+
+def _cut(volume: FloatArray) -> FloatArray:
+    decimals = 14 - math.ceil(math.log10(float(volume.max(initial=1.0))))
+    cut: FloatArray = np.round(volume, decimals)
+    return cut
 
 
 def _full(derived: Candles, finer: Candles, timeframe: Timeframe, finer_timeframe: Timeframe) -> BoolArray:

@@ -32,7 +32,7 @@ class Pair:
         off: float64[4, m], log-price of open, high, low, close less the peer's and less the usual premium hereabouts.
         premium: float64[m], that usual premium.
         noise: float64[m], the usual size of the close's ``off`` hereabouts.
-        swing: float64[m], the peer's log-range, the widest of a bar and its neighbours.
+        swing: float64[m], the widest log-range hereabouts: of the peer's bar and its neighbours, and of the own neighbours.
     """
 
     rows: IntArray
@@ -58,7 +58,9 @@ class Pair:
         )
         premium = robust.around(off[3], 16, 5)
         off -= premium
-        swing = robust.widest(np.maximum(logs[1] - logs[2], 1e-5))
+        ranges = bars.high - bars.low
+        beside = np.maximum(np.append(ranges[0], ranges[:-1]), np.append(ranges[1:], ranges[-1]))[rows]
+        swing = np.maximum(robust.widest(np.maximum(logs[1] - logs[2], 1e-5)), beside)
         return cls(rows, other, off, premium, robust.usual_size(np.abs(off[3])), swing)
 
 
@@ -73,37 +75,44 @@ def check(bars: Bars, peers: Sequence[Candles]) -> list[Mark]:
     if not pairs or not bars.body.any():
         return []
     n = len(bars)
+    bodies, wicks = zip(*(off_peer(bars, pair) for pair in pairs), strict=True)
     found = (
-        settle("off_peers", n, [off_peer(bars, pair) for pair in pairs], "a price is {most:.2%} off other venues"),
+        settle("off_peers", n, bodies, "it opens or closes {most:.2%} off other venues"),
+        settle("off_peers", n, wicks, "its high or low is {most:.2%} off other venues"),
         settle("frozen", n, [frozen(bars, pair) for pair in pairs], "another venue moved {most:.2%} meanwhile"),
         settle("volume_scale", n, [other_volume(bars, pair) for pair in pairs], digits.VOLUME_WORDS),
     )
     return [m for m in found if m.where.any()]
 
 
-def off_peer(bars: Bars, pair: Pair) -> Verdict:
-    """Bars with a price that is not the peer's, beyond what the pair's noise and the bar's swing explain.
+def off_peer(bars: Bars, pair: Pair) -> tuple[Verdict, Verdict]:
+    """Bars whose open or close, and whose high or low, is not the peer's, beyond what noise and swing explain.
 
     Where only the peer's bar leaves the range of its neighbours, the fault is the peer's, and nothing is said.
     """
     size = np.abs(pair.off)
+    far = np.abs(pair.premium - float(np.median(pair.premium)))
     still = robust.MAD * pair.noise + 1e-5
     body_share = min(4.0 * float(np.median(size[3] / pair.swing)), 0.5)
     wick_share = min(2.0 * float(np.quantile(size[1:3] / pair.swing, 0.97)), 0.5)
-    bodies = _LIMIT * (still + body_share * pair.swing)
-    wicks = _LIMIT * (still + wick_share * pair.swing)
-    far = np.abs(pair.premium - float(np.median(pair.premium)))
-    bad = (np.maximum(size[0], size[3]) > bodies) | (np.maximum(size[1], size[2]) > wicks) | (far > _FAR)
-    worst = np.maximum(size.max(axis=0), far)
+    body = np.where(far > _FAR, np.maximum(np.maximum(size[0], size[3]), far), np.maximum(size[0], size[3]))
+    return (
+        _disagreement(bars, pair, body, still + body_share * pair.swing),
+        _disagreement(bars, pair, np.maximum(size[1], size[2]), still + wick_share * pair.swing),
+    )
+
+
+def _disagreement(bars: Bars, pair: Pair, off: FloatArray, usual: FloatArray) -> Verdict:
+    """A verdict from how far bars are off the peer's, beside how far they usually are; float64[m] each."""
     mine = habit.excursions(bars.high, bars.low)[pair.rows]
     theirs = habit.excursions(np.log(pair.peer.high), np.log(pair.peer.low))
-    is_theirs = bad & (theirs > 3.0 * mine) & (theirs > 0.5 * worst)
-    bad &= ~is_theirs
+    bad = off > np.minimum(_LIMIT * usual, _FAR)
+    is_theirs = bad & (theirs > 3.0 * mine) & (theirs > 0.5 * off)
     verdict = Verdict.silent(len(bars))
-    verdict.accused[pair.rows] = bad
-    verdict.size[pair.rows] = np.where(bad, np.expm1(np.minimum(worst, 50.0)), 0.0)
-    sees = 2.0 * np.maximum(bodies, wicks)  # well clear of its own limit
-    verdict.sees[pair.rows] = np.where(is_theirs, np.inf, sees)
+    verdict.accused[pair.rows] = bad & ~is_theirs
+    verdict.size[pair.rows] = np.where(bad & ~is_theirs, np.expm1(np.minimum(off, 50.0)), 0.0)
+    noticed = np.maximum(usual, 2.5 * off)  # it would have seen the fault, and is far nearer itself
+    verdict.sees[pair.rows] = np.where(is_theirs, np.inf, noticed)
     return verdict
 
 

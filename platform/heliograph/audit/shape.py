@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import numpy as np
 
-from heliograph.audit.finding import BoolArray, Mark, mark
+from heliograph.audit.finding import KINDS, BoolArray, Mark, mark
 from heliograph.core.market import Candles
 from heliograph.core.timeframe import Timeframe
 
@@ -34,12 +36,20 @@ def check(candles: Candles, timeframe: Timeframe) -> list[Mark]:
 
 def sound(candles: Candles, timeframe: Timeframe) -> BoolArray:
     """Rows that further checks can reckon with: in order, on the grid, finite, above zero; bool[n]."""
-    spoils = {"order", "off_grid", "not_finite", "not_positive"}
+    return ~_any(candles, timeframe, ("order", "off_grid", "not_finite", "not_positive"))
+
+
+def faultless(candles: Candles, timeframe: Timeframe) -> BoolArray:
+    """Rows that fail no check here, fit to judge others by; bool[n]."""
+    return ~_any(candles, timeframe, KINDS)
+
+
+def _any(candles: Candles, timeframe: Timeframe, kinds: Container[str]) -> BoolArray:
     bad = np.zeros(len(candles), dtype=np.bool_)
     for m in check(candles, timeframe):
-        if m.kind in spoils:
+        if m.kind in kinds:
             bad |= m.where
-    return ~bad
+    return bad
 
 
 def _disordered(c: Candles) -> BoolArray:

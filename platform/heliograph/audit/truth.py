@@ -46,7 +46,7 @@ def check(name: tuple[str, str], timeframe: Timeframe, candles: Candles, evidenc
     held = candles.take(shape.sound(candles, timeframe))
     if len(held):
         span = int(held.open_ts_ms[0]), int(held.open_ts_ms[-1]) + timeframe.ms
-        known = [peer.take(shape.sound(peer, timeframe)).between(*span) for peer in evidence.peers]
+        known = [peer.between(*span) for peer in (p.take(shape.faultless(p, timeframe)) for p in evidence.peers)]
         bars = Bars.of(held, timeframe)
         marks = [
             *habit.check(bars),

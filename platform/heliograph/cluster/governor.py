@@ -24,7 +24,10 @@ EGRESS_VARIABLE = "HELIOGRAPH_EGRESS"
 NAME = "governor"
 MOST_CALLS = 10_000  # that wait in the governor at the same time
 LOT_SHARE = 0.005  # of a window's limit: fewer actor calls where windows are long, single pages where they are short
+HOLD_SHARE = 0.005  # of a window, for which a process may hold weight that it has no caller for yet
+LONGEST_HOLD_S = 0.3
 LONGEST_SILENCE_S = 1.0  # before a worker reports what was answered
+_DUST = 1e-9
 AGAIN_S = 0.2  # between two looks for a governor that is being restarted
 
 Key = tuple[str, str]
@@ -41,7 +44,7 @@ class Want:
     Attributes:
         limit, window_s: of the pool, as this job may use it.
         first: weight of the caller who waits longest.
-        total: weight of all who wait.
+        total: weight of all who wait, and of those who will within a moment.
         lapse_s: see `Allowance.take`.
         holder: who asks: ``run/process``.
     """
@@ -192,8 +195,20 @@ class _Waiter:
     lot: asyncio.Future[int]
 
 
+@dataclass(slots=True)
+class _Purse:
+    """Weight of a lot that is held for callers to come."""
+
+    lot: int
+    weight: float
+    until_s: float
+
+
 class LeasedBudget:
     """`Budget` of one process: it leases for all who wait in it at once, and reports when their calls are over.
+
+    Where windows are long it leases a moment ahead, so that a quick worker does not ask for every call; what nobody
+    takes in that moment goes back.
 
     Args:
         scale: share of the venue's published limit to use.
@@ -220,13 +235,24 @@ class LeasedBudget:
         self._clock = clock
         self._waiting: deque[_Waiter] = deque()
         self._leasing: asyncio.Task[None] | None = None
+        self._hold_s = min(HOLD_SHARE * rules.window_s, LONGEST_HOLD_S)
+        self._purse = _Purse(0, 0.0, 0.0)
+        self._spent = 0.0
+        self._spent_since_s = clock()
         self._over: list[tuple[int, float, float, float]] = []
         self._used: tuple[float, float] | None = None
         self._flushing: asyncio.TimerHandle | None = None
 
     async def __call__(self, weight: float) -> None:
         """See `Budget`."""
-        waiter = _Waiter(weight, LAPSE_S if next_call() else TRANSIT_S, asyncio.get_running_loop().create_future())
+        is_told, now_s = next_call(), self._clock()
+        self._spent += weight
+        purse = self._purse
+        if is_told and not self._waiting and weight <= purse.weight * (1 + _DUST) and now_s < purse.until_s:
+            purse.weight -= weight
+            when_over(partial(self._answered, purse.lot, weight, now_s))
+            return
+        waiter = _Waiter(weight, LAPSE_S if is_told else TRANSIT_S, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
         if self._leasing is None or self._leasing.done():
             self._leasing = asyncio.create_task(self._lease())
@@ -241,6 +267,7 @@ class LeasedBudget:
 
     def pause(self, seconds: float) -> None:
         """See `Budget`; every process that shares the pool and the address is held back."""
+        self._put_back()
         self._lessor.pause(self._key, seconds)
 
     def used(self, weight: float) -> None:
@@ -252,17 +279,35 @@ class LeasedBudget:
         """Lease until nobody waits; what nobody waits for any more goes back."""
         while self._waiting:
             lapse_s = max(waiter.lapse_s for waiter in self._waiting)
-            total = sum(waiter.weight for waiter in self._waiting)
-            first = self._waiting[0].weight
+            first, total = self._waiting[0].weight, sum(waiter.weight for waiter in self._waiting)
+            total += self._ahead() if lapse_s == LAPSE_S else 0.0
             want = Want(self._key, self._limit, self._window_s, first, total, lapse_s, self._holder)
             lot, weight = await self._lessor.lease(want)
-            while self._waiting and (self._waiting[0].lot.done() or self._waiting[0].weight <= weight * (1 + 1e-9)):
+            while self._waiting and (self._waiting[0].lot.done() or self._waiting[0].weight <= weight * (1 + _DUST)):
                 waiter = self._waiting.popleft()
                 if not waiter.lot.done():
                     waiter.lot.set_result(lot)
                     weight -= waiter.weight
-            if weight > 0:
-                self._note(lot, weight, -1.0)
+            if weight > _DUST:
+                self._put_back()
+                self._purse = _Purse(lot, weight, self._clock() + self._hold_s)
+                asyncio.get_running_loop().call_later(self._hold_s, self._put_back_old)
+
+    def _ahead(self) -> float:
+        """What is spent while a lot may be held, at the pace since the last lease."""
+        now_s = self._clock()
+        passed_s, spent = max(now_s - self._spent_since_s, self._hold_s), self._spent
+        self._spent, self._spent_since_s = 0.0, now_s
+        return spent * self._hold_s / passed_s
+
+    def _put_back_old(self) -> None:
+        if self._clock() >= self._purse.until_s:
+            self._put_back()
+
+    def _put_back(self) -> None:
+        if self._purse.weight > _DUST:
+            self._note(self._purse.lot, self._purse.weight, -1.0)
+        self._purse = _Purse(0, 0.0, 0.0)
 
     def _tell_failure(self, leasing: asyncio.Task[None]) -> None:
         """Whoever waits hears why nothing can be leased."""

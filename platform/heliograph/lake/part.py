@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -31,6 +34,7 @@ _ENCODINGS = {"upper_wick_ticks": _PLAIN, "lower_wick_ticks": _PLAIN, "is_buy": 
 frequency, a third better. DuckDB and Spark read all of these; BYTE_STREAM_SPLIT of integers, smaller still, they don't."""
 
 _END_OF_TIME_MS = 2**62
+_FEW_GROUPS = 3
 Columns = dict[str, npt.NDArray[Any]]
 
 
@@ -79,20 +83,39 @@ def decode_rows(body: bytes, path: str, table: str, *, start_ms: int = 0, end_ms
     file = pq.ParquetFile(pa.BufferReader(body))
     spans = group_spans(file.metadata, spec)
     groups = [i for i, (first, last) in enumerate(spans) if last >= start_ms and first < stop_ms]
-    counts = [file.metadata.row_group(i).num_rows for i in groups]
-    into = {
-        f.name: np.empty(sum(counts), dtype) for f, dtype in zip(fields(spec.rows), _DTYPES[spec.rows], strict=True)
-    }
-    names = [name for name in spec.file_schema.names if name in file.schema_arrow.names]
-    stop = 0
-    for group, count in zip(groups, counts, strict=True):  # one after the other, so that temporaries stay small
-        held = file.read_row_group(group, columns=names, use_threads=False)
-        start, stop = stop, stop + count
-        columns = {name: held.column(name).to_numpy() for name in names}
-        _UNPACKERS[spec.rows](columns, {name: column[start:stop] for name, column in into.items()})
-    rows = spec.rows(**into)
+    rows = _read_groups(body, file, spec, groups)
     is_inside = not groups or (spans[groups[0]][0] >= start_ms and spans[groups[-1]][1] < stop_ms)
     return rows if is_inside else rows.between(start_ms, stop_ms)
+
+
+def _read_groups(body: bytes, file: pq.ParquetFile, table: Table, groups: Sequence[int]) -> Rows:
+    """Rows of some row groups; each is decoded on its own, so that temporaries stay small and cores work side by side."""
+    ends = np.cumsum([0, *(file.metadata.row_group(i).num_rows for i in groups)])
+    typed = zip(fields(table.rows), _DTYPES[table.rows], strict=True)
+    into: Columns = {f.name: np.empty(int(ends[-1]), dtype) for f, dtype in typed}
+    names = [name for name in table.file_schema.names if name in file.schema_arrow.names]
+
+    def one(i: int) -> None:
+        own = pq.ParquetFile(pa.BufferReader(body), metadata=file.metadata)  # one file is not for several threads
+        held = own.read_row_group(groups[i], columns=names, use_threads=False)
+        columns = {name: held.column(name).to_numpy() for name in names}
+        _UNPACKERS[table.rows](columns, {name: column[ends[i] : ends[i + 1]] for name, column in into.items()})
+
+    if len(groups) < _FEW_GROUPS:
+        for i in range(len(groups)):
+            one(i)
+    else:
+        list(_pool().map(one, range(len(groups))))
+    return table.rows(**into)
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Threads that stay: fresh ones would pay for their memory again at every read."""
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="lake-decode")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has the pool and not its threads
 
 
 def group_spans(metadata: Any, table: Table) -> list[tuple[int, int]]:

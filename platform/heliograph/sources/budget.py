@@ -140,9 +140,9 @@ class Allowance:
         Returns:
             ``(lot, 0.0)`` where it was let through; ``(0, wait_s)`` where not, and when to ask again at the latest.
 
-        >>> take = Allowance(10.0, 2.0, clock=lambda: 0.0).take
-        >>> take(4.0), take(6.0), take(1.0)
-        ((1, 0.0), (2, 0.0), (0, 0.5))
+        >>> take = Allowance(20.0, 2.0, clock=lambda: 0.0).take
+        >>> take(5.5), take(5.5)
+        ((1, 0.0), (0, 0.5))
         """
         now_s = self._clock()
         self._free(now_s)

@@ -66,3 +66,12 @@ def test_bars_are_compared_on_the_venues_own_grid():
     assert (
         derived.compare(derived.summed(hours, grid("htx", "1d")), hours, grid("htx", "1d"), HOUR).open_ts_ms.size == 29
     )
+
+
+def test_one_huge_volume_does_not_make_the_others_differ():
+    """It leaves fewer decimals to add up by; what they lost is allowed for."""
+    fine = changed(MINUTES, slice(None), volume=MINUTES.volume + 1e-7)
+    native = derived.summed(fine, HOUR)
+    huge = changed(fine, 61, volume=7.0e10)
+    compared = derived.compare(native, huge, HOUR, MINUTE)
+    assert [d.open_ts_ms for d in compared.differences()] == [START_MS + HOUR.ms]

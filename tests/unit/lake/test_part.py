@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +158,19 @@ def test_interval_of_a_large_part_is_read_without_the_rest(monkeypatch: pytest.M
     for start, end in ((0, 1_000), (150, 160), (199, 401), (0, 1), (999, 2_000), (300, 300)):
         inside = part.decode(body, _name(body), start_ms=start * HOUR_MS, end_ms=end * HOUR_MS)
         assert _same(inside, candles.between(start * HOUR_MS, end * HOUR_MS))
+
+
+def test_forked_process_still_reads_large_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The threads that decode row groups do not live on in a fork."""
+    monkeypatch.setattr(part, "ROW_GROUP", 100)
+    candles = lakes.candles(0, 1_000 * HOUR_MS)
+    body = part.encode(candles, {})
+    assert _same(part.decode(body, _name(body)), candles)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)  # dies instead of hanging
+        os._exit(0 if _same(part.decode(body, _name(body)), candles) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_long_provenance_is_packed_and_told_the_same() -> None:

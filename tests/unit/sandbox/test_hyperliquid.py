@@ -155,7 +155,7 @@ def test_subscription_is_confirmed_then_told_the_open_bar(venue: Hyperliquid) ->
     confirmed, candle = (orjson.loads(reply) for reply in talk.replies)
     assert confirmed == {"channel": "subscriptionResponse", "data": frame}
     assert (candle["channel"], candle["data"]["t"], candle["data"]["s"]) == ("candle", NOW, "BTC")
-    assert [(topic.symbol) for topic in talk.begun] == ["BTC/USDC:USDC"]
+    assert [topic.symbol for topic in talk.begun] == ["BTC/USDC:USDC"]
     ended = venue.hear(orjson.dumps(frame | {"method": "unsubscribe"}).decode()).ended
     assert [topic.name for topic in ended] == [topic.name for topic in talk.begun]
 

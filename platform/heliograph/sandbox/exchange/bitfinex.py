@@ -37,7 +37,7 @@ _FRAMES = {name: TIMEFRAMES[name] for name in ("1m", "5m", "15m", "30m", "1h", "
 class Bitfinex:
     """Candles as open, close, high, low, volume; newest first unless ``sort=1``; both bounds inclusive; quiet bars absent.
 
-    It tells its time in the Date header only, and calls a delisted market by no name at all.
+    It tells its time in the Date header only, and lists no delisted market, whose candles it still has.
     """
 
     name: ClassVar[str] = "bitfinex"

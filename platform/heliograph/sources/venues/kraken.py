@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from heliograph.core.market import VenueRules
-from heliograph.sources.dialect import Dialect, Layout
+from heliograph.core.timeframe import DAY_MS
+from heliograph.sources.dialect import Dialect, Layout, SeriesRules
+
+
+def since_ns(start_ms: int, _: int) -> Mapping[str, object]:
+    """Trades come after an exclusive start, oldest first; ccxt's own is in whole seconds."""
+    return {"since": str(start_ms * 1_000_000 - 1)}
+
 
 DIALECT = Dialect(
     rules={
@@ -23,6 +31,7 @@ DIALECT = Dialect(
         )
     },
     layouts={"spot": Layout((0, 1, 2, 3, 4, 6), unit_ms=1_000)},
+    series={"trades": SeriesRules(page_limit=1_000, span_ms=7 * DAY_MS, params=since_ns)},
     options={"spot": {"ws": {"cost": 0.2}}},  # it subscribes symbol by symbol: five a second, not one
     codes={
         "EAPI:Rate limit": "rate",
