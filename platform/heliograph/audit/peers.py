@@ -33,6 +33,7 @@ class Pair:
         premium: float64[m], that usual premium.
         noise: float64[m], the usual size of the close's ``off`` hereabouts.
         swing: float64[m], the widest log-range hereabouts: of the peer's bar and its neighbours, and of the own neighbours.
+        strays: float64[m], how far the peer's bar leaves the range of its neighbours, where the own bar hardly does.
     """
 
     rows: IntArray
@@ -41,6 +42,7 @@ class Pair:
     premium: FloatArray
     noise: FloatArray
     swing: FloatArray
+    strays: FloatArray
 
     @classmethod
     def of(cls, bars: Bars, peer: Candles) -> Self | None:
@@ -61,7 +63,9 @@ class Pair:
         ranges = bars.high - bars.low
         beside = np.maximum(np.append(ranges[0], ranges[:-1]), np.append(ranges[1:], ranges[-1]))[rows]
         swing = np.maximum(robust.widest(np.maximum(logs[1] - logs[2], 1e-5)), beside)
-        return cls(rows, other, off, premium, robust.usual_size(np.abs(off[3])), swing)
+        mine, theirs = habit.excursions(bars.high, bars.low)[rows], habit.excursions(logs[1], logs[2])
+        strays = np.where(theirs > 3.0 * mine, theirs, 0.0)
+        return cls(rows, other, off, premium, robust.usual_size(np.abs(off[3])), swing, strays)
 
 
 def check(bars: Bars, peers: Sequence[Candles]) -> list[Mark]:
@@ -97,18 +101,16 @@ def off_peer(bars: Bars, pair: Pair) -> tuple[Verdict, Verdict]:
     wick_share = min(2.0 * float(np.quantile(size[1:3] / pair.swing, 0.97)), 0.5)
     body = np.where(far > _FAR, np.maximum(np.maximum(size[0], size[3]), far), np.maximum(size[0], size[3]))
     return (
-        _disagreement(bars, pair, body, still + body_share * pair.swing),
-        _disagreement(bars, pair, np.maximum(size[1], size[2]), still + wick_share * pair.swing),
+        _disagreement(len(bars), pair, body, still + body_share * pair.swing),
+        _disagreement(len(bars), pair, np.maximum(size[1], size[2]), still + wick_share * pair.swing),
     )
 
 
-def _disagreement(bars: Bars, pair: Pair, off: FloatArray, usual: FloatArray) -> Verdict:
+def _disagreement(n: int, pair: Pair, off: FloatArray, usual: FloatArray) -> Verdict:
     """A verdict from how far bars are off the peer's, beside how far they usually are; float64[m] each."""
-    mine = habit.excursions(bars.high, bars.low)[pair.rows]
-    theirs = habit.excursions(np.log(pair.peer.high), np.log(pair.peer.low))
     bad = off > np.minimum(_LIMIT * usual, _FAR)
-    is_theirs = bad & (theirs > 3.0 * mine) & (theirs > 0.5 * off)
-    verdict = Verdict.silent(len(bars))
+    is_theirs = bad & (pair.strays > 0.5 * off)
+    verdict = Verdict.silent(n)
     verdict.accused[pair.rows] = bad & ~is_theirs
     verdict.size[pair.rows] = np.where(bad & ~is_theirs, np.expm1(np.minimum(off, 50.0)), 0.0)
     noticed = np.maximum(usual, 2.5 * off)  # it would have seen the fault, and is far nearer itself

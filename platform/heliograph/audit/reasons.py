@@ -27,9 +27,9 @@ import pyarrow as pa
 
 from heliograph.audit import robust
 from heliograph.audit.finding import BoolArray, runs
-from heliograph.audit.span import follows
+from heliograph.audit.span import ends, follows
 from heliograph.core.market import FloatArray, IntArray
-from heliograph.core.schema import COVERAGE
+from heliograph.core.schema import COVERAGE, REASONS
 from heliograph.core.timeframe import Timeframe
 from heliograph.lake.coverage import Interval
 
@@ -89,16 +89,19 @@ class Explained:
     opens: IntArray
     codes: IntArray
 
-    def absences(self, timeframe: Timeframe) -> Iterator[Absence]:
-        """Runs of one status of bar after bar, ascending."""
+    def runs(self, timeframe: Timeframe) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+        """Runs of one status of bar after bar, ascending: starts, ends, codes, bars; int64[r] each."""
         if not self.opens.size:
-            return
+            return self.opens, self.opens, self.codes, self.codes
         breaks = np.flatnonzero(~follows(self.opens, timeframe)[1:] | (np.diff(self.codes) != 0)) + 1
-        for run in np.split(np.arange(self.opens.size), breaks):
-            status, detail = CODES[int(self.codes[run[0]])]
-            yield Absence(
-                int(self.opens[run[0]]), timeframe.next(int(self.opens[run[-1]])), status, int(run.size), detail
-            )
+        first, after = np.append(0, breaks), np.append(breaks, self.opens.size)
+        return self.opens[first], ends(self.opens[after - 1], timeframe), self.codes[first], after - first
+
+    def absences(self, timeframe: Timeframe) -> Iterator[Absence]:
+        """The same as rows."""
+        for start, end, code, bars in zip(*(column.tolist() for column in self.runs(timeframe)), strict=True):
+            status, detail = CODES[code]
+            yield Absence(start, end, status, bars, detail)
 
 
 CODES: tuple[tuple[str, str], ...] = (
@@ -134,16 +137,25 @@ def explain(markets: Mapping[str, Held], timeframe: Timeframe, *, fills_quiet: b
     return {s: _explained(v, grid, is_outage, markets[s].is_active, fills_quiet) for s, v in views.items()}
 
 
-def coverage(venue: str, timeframe: Timeframe, explained: Mapping[str, Explained]) -> pa.Table:
-    """What has a reason, as COVERAGE rows: no candles, no requests."""
-    rows = [
-        (venue, str(timeframe), symbol, a.start_ms, a.end_ms, a.status, 0, 0, a.detail)
-        for symbol, bars in explained.items()
-        for a in bars.absences(timeframe)
-        if a.status != UNEXPLAINED
-    ]
-    columns = list(zip(*rows, strict=True)) or [()] * len(COVERAGE)
-    return pa.table([pa.array(c, f.type) for c, f in zip(columns, COVERAGE, strict=True)], schema=COVERAGE)
+def coverage(
+    venue: str, timeframe: Timeframe, explained: Mapping[str, Explained], statuses: Sequence[str] = REASONS
+) -> pa.Table:
+    """Runs of absent bars with one of ``statuses`` as COVERAGE rows: no candles, no requests.
+
+    A quiet market of a venue that leaves quiet bars out has a row for every few of its bars.
+    """
+    parts = [COVERAGE.empty_table()]
+    for symbol, bars in explained.items():
+        start, end, code, _ = bars.runs(timeframe)
+        wanted = np.isin(code, [i for i, (status, _) in enumerate(CODES) if status in statuses])
+        status, detail = (np.asarray(words, dtype=np.object_)[code[wanted]] for words in zip(*CODES, strict=True))
+        num = int(wanted.sum())
+        none = np.zeros(num, dtype=np.int64)
+        name = [[told] * num for told in (venue, str(timeframe), symbol)]
+        columns = (*name, start[wanted], end[wanted], status, none, none, detail)
+        arrays = [pa.array(column, f.type) for column, f in zip(columns, COVERAGE, strict=True)]
+        parts.append(pa.table(arrays, schema=COVERAGE))
+    return pa.concat_tables(parts)
 
 
 @dataclass(frozen=True, slots=True)

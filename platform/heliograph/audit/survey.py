@@ -27,6 +27,9 @@ from heliograph.telemetry.progress import Bar
 STATES = (HAVE, *REASONS, "unexplained")
 """What a bar of a market can be, in the order of the counts."""
 
+LASTING = ("venue_outage", "delisted")
+"""Reasons told as intervals; of quiet bars there can be millions, and they are counted only."""
+
 _EXPLAINED = np.asarray([STATES.index(status or "unexplained") for status, _ in CODES])
 _KEPT_SERIES = 16  # in memory; peers and siblings are asked for again and again
 _MONTH = parse("1M")
@@ -91,10 +94,10 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What an audit found, sorted by venue, timeframe and symbol.
+    """What an audit found; sheets by venue and length of timeframe, the rest by venue, timeframe and symbol.
 
     Attributes:
-        reasons: COVERAGE rows of absent bars that have a reason.
+        reasons: COVERAGE rows of absent bars with a LASTING reason.
         bars_checked: candles that were asked whether they are true; 0 where nobody asked.
     """
 
@@ -131,11 +134,11 @@ def audit(
     indexes = {status: known.index(covered, (status,)) for status in STATES[:-1]}
     keys = sorted(key for key in {*held, *known.index(covered, STATES)} if scope.holds(key))
     sheets, rows = [], [covered.slice(0, 0)]
-    for venue, name in sorted({key[:2] for key in keys}):
+    for venue, name in sorted({key[:2] for key in keys}, key=lambda pair: (pair[0], grid(*pair).ms)):
         mine = [key for key in keys if key[:2] == (venue, name)]
         opens = {key: load(key).open_ts_ms if indexes[HAVE].get(key) else _NO_BARS for key in mine}
         explained = _explained(mine, opens, indexes, fills_quiet)
-        rows.append(reasons.coverage(venue, grid(venue, name), explained))
+        rows.append(reasons.coverage(venue, grid(venue, name), explained, LASTING))
         sheets.append(_sheet(mine, opens, indexes, explained))
         shown.reach(0.3 * (keys.index(mine[-1]) + 1) / len(keys), f"{venue} {name}")
     mine = [key for key in held if scope.holds(key)]

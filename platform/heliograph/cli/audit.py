@@ -1,34 +1,22 @@
 """`helio audit`: what the lake has, why it lacks the rest, and what of it can't be true."""
 
+# It imports what it needs when it runs, as the other commands do: `helio --help` must not wait for ccxt.
+# ruff: noqa: PLC0415
+
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from heliograph.audit import report, survey
-from heliograph.audit.survey import STATES, Audit, Scope
-from heliograph.config.load import load
 from heliograph.core.errors import ConfigError
-from heliograph.core.market import Kind
-from heliograph.sources import catalog
 from heliograph.telemetry.progress import CONSOLE, bar
 
-Globs = list[str] | None
+if TYPE_CHECKING:
+    from heliograph.core.market import Kind
 
-HEADS = {
-    "have": "there",
-    "not_listed": "unlisted",
-    "no_trades": "quiet",
-    "venue_outage": "outage",
-    "fetch_failed": "failed",
-    "delisted": "delisted",
-    "beyond_history": "beyond",
-    "unexplained": "unexplained",
-}
-"""States as column heads."""
+Globs = list[str] | None
 
 
 def audit(
@@ -50,54 +38,23 @@ def audit(
     down, that could not be fetched, after the end of a market, beyond what the venue gives, and that have no reason; bars
     found wrong, and native bars that differ from what shorter ones add up to.
     """
+    from heliograph.audit import report, survey, text
+    from heliograph.config.load import load
+
     settings = load(config, overrides or ())
-    scope = Scope(tuple(venue or "*"), tuple(symbol or "*"), tuple(timeframe or "*"))
+    scope = survey.Scope(tuple(venue or "*"), tuple(symbol or "*"), tuple(timeframe or "*"))
     with bar("audit") as shown:
         found = survey.audit(settings.lake, fills_quiet(), shown, scope=scope, is_quick=quick)
     if not found.sheets:
         raise ConfigError("the lake has no series like that: run `helio fetch` first, or give other globs")
     page = report.write(out or settings.var / "audit.html", found, settings.lake.uri)
-    for line in (*table(found), *summary(found)):
+    for line in (*text.table(found), *text.summary(found)):
         CONSOLE.print(line)
     CONSOLE.print(str(page))
 
 
 def fills_quiet() -> dict[tuple[str, Kind], bool]:
     """Which certified venues send flat bars where nothing was traded; nothing is known of the others."""
+    from heliograph.sources import catalog
+
     return {key: rules.fills_quiet for key, rules in catalog.RULES.items()}
-
-
-def table(found: Audit) -> list[str]:
-    """A line for every venue and timeframe, in columns; states that no bar is in are left out."""
-    states = [s for s in STATES if any(sheet.total(s) for sheet in found.sheets)]
-    wrong: Counter[tuple[str, str]] = Counter()
-    differ: Counter[tuple[str, str]] = Counter()
-    for f in found.findings:
-        wrong[f.venue, f.timeframe] += f.bars
-    for m in found.mismatches:
-        differ[m.venue, m.timeframe] += len(m.differences)
-    rows = [["venue", "timeframe", "markets", *(HEADS[s] for s in states), "wrong", "differ"]]
-    for sheet in found.sheets:
-        key = sheet.venue, sheet.timeframe
-        checked = report.number(wrong[key]) if found.bars_checked else "–"
-        pairs = report.number(differ[key]) if key in differ else "–"
-        figures = [report.number(sheet.total(s)) for s in states]
-        rows.append([*key, report.number(len(sheet.symbols)), *figures, checked, pairs])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-
-
-def summary(found: Audit) -> list[str]:
-    """Findings by kind in a line each, the most bars first; what is left unexplained."""
-    bars: Counter[str] = Counter()
-    for f in found.findings:
-        bars[f.kind] += f.bars
-    told = [f"{kind.replace('_', ' ')}: {report.number(n)} bars" for kind, n in bars.most_common()]
-    if unexplained := sum(sheet.total("unexplained") for sheet in found.sheets):
-        told.append(f"{report.number(unexplained)} absent bars have no reason; the page shows where")
-    return told

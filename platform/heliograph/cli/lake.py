@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heliograph.config.load import load
+from heliograph.cli.options import Config, Override, settings_of
 from heliograph.config.settings import LakeSettings
 from heliograph.core.errors import ConfigError, HeliographError
 from heliograph.telemetry.progress import CONSOLE, bar
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="See what is in the lake, ask it in SQL, and keep it small.")
 
-Config = Annotated[Path | None, typer.Option("--config", "-c", help="a YAML file of settings; see configs/")]
-Override = Annotated[
-    list[str] | None, typer.Option("--set", help="section.key=value, over the file; may be given often")
-]
 Csv = Annotated[bool, typer.Option("--csv", help="comma-separated values instead of a table")]
 
 _SHOWN_ROWS = 100
@@ -137,7 +133,7 @@ def vacuum(config: Config = None, overrides: Override = None) -> None:
 
 
 def _lake(config: Path | None, overrides: list[str] | None) -> LakeSettings:
-    return load(config, overrides or ()).lake
+    return settings_of(config, overrides).lake
 
 
 def _tables(settings: LakeSettings) -> list[str]:

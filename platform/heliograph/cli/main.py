@@ -18,35 +18,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from heliograph.config.load import load
-from heliograph.config.settings import Settings
+from heliograph.cli import audit, lake
+from heliograph.cli.options import Config, Override, settings_of
 from heliograph.core.errors import ConfigError, HeliographError
 from heliograph.telemetry import log
 from heliograph.telemetry.progress import CONSOLE, bar
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
+app.add_typer(lake.app, name="lake")
+app.command()(audit.audit)
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-JOB_MARK = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it in the driver of a submitted job
-
-Config = Annotated[Path | None, typer.Option("--config", "-c", help="a YAML file of settings; see configs/")]
-Override = Annotated[
-    list[str] | None, typer.Option("--set", help="section.key=value, over the file; may be given often")
-]
-
-
-def _settings(config: Path | None, overrides: list[str] | None) -> Settings:
-    settings = load(config, overrides or ())
-    home = str(Path.cwd())
-    lost = [p for p in (settings.lake.uri, str(settings.var)) if p.startswith(home)]
-    if lost and JOB_MARK in os.environ:
-        raise ConfigError(
-            f"{' and '.join(lost)} would lie in the job's own folder and go with it: "
-            "set lake.uri to s3://… or a full path, and var to a full path, that all nodes share"
-        )
-    return settings
 
 
 def _tell(result: DataclassInstance) -> None:
@@ -84,7 +68,7 @@ def demo(
 @app.command()
 def fetch(config: Config = None, overrides: Override = None) -> None:
     """Download the candles that the lake lacks."""
-    settings = _settings(config, overrides)
+    settings = settings_of(config, overrides)
     from heliograph.cluster import fetch as stage
     from heliograph.cluster.session import session
 
@@ -100,7 +84,7 @@ def fetch(config: Config = None, overrides: Override = None) -> None:
 @app.command()
 def features(config: Config = None, overrides: Override = None) -> None:
     """Compute the features of every fetched symbol."""
-    settings = _settings(config, overrides)
+    settings = settings_of(config, overrides)
     from heliograph.cluster import featurize as stage
     from heliograph.cluster.session import session
 
@@ -111,7 +95,7 @@ def features(config: Config = None, overrides: Override = None) -> None:
 @app.command()
 def train(config: Config = None, overrides: Override = None) -> None:
     """Fit and score the walk-forward folds; the last fold's model becomes the current one."""
-    settings = _settings(config, overrides)
+    settings = settings_of(config, overrides)
     from heliograph.cluster import fit as stage
     from heliograph.cluster.session import session
 
@@ -122,7 +106,7 @@ def train(config: Config = None, overrides: Override = None) -> None:
 @app.command()
 def sweep(config: Config = None, overrides: Override = None) -> None:
     """Search over model settings; every fold of every candidate is a trial."""
-    settings = _settings(config, overrides)
+    settings = settings_of(config, overrides)
     from heliograph.cluster import sweep as stage
     from heliograph.cluster.session import session
 
@@ -133,7 +117,7 @@ def sweep(config: Config = None, overrides: Override = None) -> None:
 @app.command()
 def backtest(config: Config = None, overrides: Override = None) -> None:
     """Trade the out-of-sample forecasts of the current model and write the report."""
-    settings = _settings(config, overrides)
+    settings = settings_of(config, overrides)
     from heliograph.wiring import evaluation
 
     with bar("backtest") as shown:
@@ -148,7 +132,7 @@ def serve(config: Config = None, overrides: Override = None) -> None:
     from heliograph.cluster.serving import serving
     from heliograph.cluster.session import session
 
-    settings = _settings(config, overrides)
+    settings = settings_of(config, overrides)
     with session(), serving(settings):
         CONSOLE.print(
             f"http://{settings.serve.host}:{settings.serve.port}/v1/docs  (key: {settings.var / 'serve.key'}; Ctrl-C stops)"
@@ -159,7 +143,7 @@ def serve(config: Config = None, overrides: Override = None) -> None:
 @app.command()
 def trade(config: Config = None, overrides: Override = None) -> None:
     """Run the execution actor on live candles, on paper."""
-    settings = _settings(config, overrides)
+    settings = settings_of(config, overrides)
     from heliograph.cluster.executor import run
     from heliograph.cluster.session import session
 
@@ -176,7 +160,7 @@ def verify(
     overrides: Override = None,
 ) -> None:
     """Check every part of the lake against its checksum; names each that is not what was written."""
-    settings = _settings(config, overrides)
+    settings = settings_of(config, overrides)
     from heliograph.lake import audit
 
     broken = audit.verify(settings.lake)
@@ -204,7 +188,7 @@ def verify(
 @app.command()
 def doctor(config: Config = None, overrides: Override = None) -> None:
     """Check the machine, the lake, the port and the venues' settings; say what to mend."""
-    settings = _settings(config, overrides)
+    settings = settings_of(config, overrides)
     from heliograph.cli import doctor as checks
 
     checks.run(settings)

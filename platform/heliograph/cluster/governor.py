@@ -15,12 +15,14 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 
-from heliograph.cluster.session import NAMESPACE
 from heliograph.core.errors import Permanent
 from heliograph.core.market import VenueRules
 from heliograph.sources.budget import LAPSE_S, TRANSIT_S, Allowance, Turnstile, next_call, when_over
 
 EGRESS_VARIABLE = "HELIOGRAPH_EGRESS"
+NAMESPACE = "heliograph"
+"""Of every named actor."""
+
 NAME = "governor"
 MOST_CALLS = 10_000  # that wait in the governor at the same time
 LOT_SHARE = 0.005  # of a window's limit: fewer actor calls where windows are long, single pages where they are short
@@ -296,7 +298,7 @@ class LeasedBudget:
     def _ahead(self) -> float:
         """What is spent while a lot may be held, at the pace since the last lease."""
         now_s = self._clock()
-        passed_s, spent = max(now_s - self._spent_since_s, self._hold_s), self._spent
+        passed_s, spent = max(now_s - self._spent_since_s, self._hold_s / 10), self._spent
         self._spent, self._spent_since_s = 0.0, now_s
         return spent * self._hold_s / passed_s
 

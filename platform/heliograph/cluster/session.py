@@ -13,9 +13,9 @@ from typing import Any
 import ray
 import ray.data
 
+from heliograph.cluster.governor import NAMESPACE
 from heliograph.core.errors import ConfigError
 
-NAMESPACE = "heliograph"
 PACKAGE = Path(__file__).resolve().parents[1]
 LEAST_LOGICAL_CPUS = 4  # folds at once and their drivers, or fetchers beside the committer, on the smallest laptop
 OBJECT_STORE_BYTES = 256 * 2**20

@@ -4,29 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol, get_args
 
 import pyarrow as pa
 
 from heliograph.config.settings import Selection
-from heliograph.core.errors import HeliographError, Permanent, Retryable, SchemaMismatch, SymbolGone
+from heliograph.core.errors import (
+    HeliographError,
+    InvariantBroken,
+    Permanent,
+    Retryable,
+    SchemaMismatch,
+    SymbolGone,
+)
 from heliograph.core.market import Market, VenueRules
 from heliograph.core.ports import ObjectStore
 from heliograph.core.schema import PLAN, TICK
 from heliograph.core.series import Points, SeriesPage, Trades
 from heliograph.core.timeframe import DAY_MS
 from heliograph.ingest.page import Patience
-from heliograph.ingest.select import _fits as fits
+from heliograph.ingest.select import fits
 from heliograph.lake import coverage as known
 from heliograph.lake.write import Row, manifest, write_part
 from heliograph.sources.dialect import Data, SeriesRules
-from heliograph.sources.series import OPEN_INTEREST_TIMEFRAME
+from heliograph.sources.series import OPEN_INTEREST_TIMEFRAME, settled_ms
 
 KINDS_OF_DATA: tuple[Data, ...] = get_args(Data)
 _PAGES_PER_SHARD = 20
 _SHORTEST_MS = 60_000
-_SETTLING_MS = 600_000  # a venue may publish its newest rows this late
 _TRADES_SHARD_MS = DAY_MS
+_HOLE_MS = DAY_MS  # longer than between two points of anything
 
 
 class SeriesSource(Protocol):
@@ -70,11 +78,13 @@ def plan(
     selections: Sequence[Selection],
     *,
     now_ms: int,
+    begins: Mapping[tuple[Data, str], int] = MappingProxyType({}),
 ) -> dict[Data, pa.Table]:
     """PLAN rows of what one venue's selected markets lack, by data; nothing of the venue's future or past its horizon.
 
     Args:
         covered: COVERAGE of each data's own table.
+        begins: by symbol, where the first row is known from `find_first`; else the market's listing tells it.
     """
     planned: dict[Data, pa.Table] = {}
     for data, series in rules.items():
@@ -82,8 +92,10 @@ def plan(
         wanted = [s for s in selections if data in s.data]
         for market in markets:
             key = (market.venue, timeframe_of(data), market.symbol)
+            oldest_ms = 0 if series.horizon_ms is None else now_ms - series.horizon_ms
+            first_ms = max(oldest_ms, market.listed_ts_ms or 0, begins.get((data, market.symbol), 0))
             spans = [
-                _span(s, market, series, now_ms)
+                _span(s, first_ms, settled_ms(data, now_ms))
                 for s in wanted
                 if fits(market.venue, s.venues) and fits(market.symbol, s.symbols)
             ]
@@ -92,6 +104,21 @@ def plan(
                     rows += _cut(key, gap, series, data)
         planned[data] = pa.Table.from_pylist(rows, schema=PLAN)
     return planned
+
+
+async def find_first(
+    source: SeriesSource, data: Data, market: Market, *, now_ms: int, patience: Patience
+) -> int | None:
+    """When the first row ever happened; None where there is none. One request, to a venue that seeks it.
+
+    Raises:
+        Retryable: no answer after all attempts.
+        Permanent: the venue refuses.
+    """
+    answer, _, failure = await _ask(source, data, market, (0, settled_ms(data, now_ms)), now_ms, patience)
+    if answer is None:
+        raise failure or InvariantBroken(f"{market.venue} neither answered nor failed")
+    return _first_ms(answer[0].rows)
 
 
 async def fetch_series_shard(
@@ -104,11 +131,19 @@ async def fetch_series_shard(
     now_ms: int,
     patience: Patience,
 ) -> list[Row]:
-    """Fetch what a PLAN row of `plan` asks for; MANIFEST rows as `heliograph.ingest.shard.fetch_shard` answers them."""
+    """Fetch what a PLAN row of `plan` asks for; MANIFEST rows as `heliograph.ingest.shard.fetch_shard` answers them.
+
+    What the venue keeps no more (its answers begin more than a day late) is ``beyond_history``.
+    """
     told = await _walk(source, data, market, (row["start_ms"], row["end_ms"]), now_ms=now_ms, patience=patience)
     rows: list[Row] = []
     came = {**row, "end_ms": told.reached_ms, "pages": len(told.pages)}
     everything = _joined(data, [page.rows for page in told.pages])
+    first_ms = _first_ms(everything)
+    if first_ms is not None and _is_cut(source.rules_of(data), first_ms - row["start_ms"]):
+        lost = {**row, "end_ms": first_ms, "pages": 1}
+        rows.append(manifest(lost, "beyond_history", detail="the venue's answers begin after it"))
+        came["start_ms"] = first_ms
     try:
         if len(everything):
             rows.append(write_part(store, came, told.pages, everything, requests=told.requests, table=data))
@@ -134,43 +169,65 @@ async def _walk(
     now_ms: int,
     patience: Patience,
 ) -> Told:
-    """Page by page from the start; a page that overflows is asked for again with half of its interval."""
-    at_ms, end_ms = interval
-    span_ms = widest_ms = source.rules_of(data).span_ms
-    pages, requests, tries = list[SeriesPage](), 0, 0
+    """Page by page from the start to what is settled; a page that overflows is asked for again with half its interval."""
+    rules = source.rules_of(data)
+    at_ms, end_ms = interval[0], min(interval[1], settled_ms(data, now_ms))
+    span_ms = end_ms - at_ms if rules.seeks_first else rules.span_ms
+    pages, requests = list[SeriesPage](), 0
     while at_ms < end_ms:
-        requests += 1
-        tries += 1
-        try:
-            page, reached_ms = await source.fetch_page(data, market, at_ms, min(at_ms + span_ms, end_ms), now_ms)
-        except Retryable as e:
-            if tries == patience.attempts:
-                return Told(tuple(pages), at_ms, requests, e)
-            await patience.sleep(patience.wait_s(tries, e))
-            continue
-        except (Permanent, SchemaMismatch) as e:
-            return Told(tuple(pages), at_ms, requests, e)
-        tries = 0
+        asked = (at_ms, min(at_ms + span_ms, end_ms))
+        answer, tries, failure = await _ask(source, data, market, asked, now_ms, patience)
+        requests += tries
+        if answer is None:
+            return Told(tuple(pages), at_ms, requests, failure)
+        page, reached_ms = answer
         if reached_ms <= at_ms:
-            if span_ms <= _SHORTEST_MS:
+            span_ms = (asked[1] - at_ms) // 2
+            if span_ms < _SHORTEST_MS:
                 crowd = SchemaMismatch(f"{market.symbol} has more {data} within a minute of {at_ms} than a page holds")
                 return Told(tuple(pages), at_ms, requests, crowd)
-            span_ms //= 2
             continue
-        pages += [page] if len(page.rows) else []
-        at_ms, span_ms = reached_ms, min(span_ms * 2, widest_ms)
-    return Told(tuple(pages), end_ms, requests, None)
+        if len(page.rows):
+            pages.append(page)
+        if 2 * len(page.rows) < rules.page_limit:
+            span_ms = max(span_ms, min(2 * span_ms, rules.span_ms))
+        at_ms = reached_ms
+    return Told(tuple(pages), at_ms, requests, None)
+
+
+async def _ask(
+    source: SeriesSource, data: Data, market: Market, interval: known.Interval, now_ms: int, patience: Patience
+) -> tuple[tuple[SeriesPage, int] | None, int, HeliographError | None]:
+    """One answer; else None and why. And how many calls it took."""
+    tries = 0
+    while True:
+        tries += 1
+        try:
+            return await source.fetch_page(data, market, *interval, now_ms), tries, None
+        except Retryable as e:
+            if tries == patience.attempts:
+                return None, tries, e
+            await patience.sleep(patience.wait_s(tries, e))
+        except (Permanent, SchemaMismatch) as e:
+            return None, tries, e
+
+
+def _is_cut(rules: SeriesRules, hole_ms: int) -> bool:
+    return rules.horizon_ms is not None and hole_ms > _HOLE_MS
+
+
+def _first_ms(rows: Trades | Points) -> int | None:
+    times = rows.ts_ms if isinstance(rows, Trades) else rows.event_ts_ms
+    return int(times[0]) if times.size else None
 
 
 def _joined(data: Data, parts: Sequence[Any]) -> Trades | Points:
     return Trades.concat(parts) if data == "trades" else Points.concat(parts)
 
 
-def _span(selection: Selection, market: Market, series: SeriesRules, now_ms: int) -> known.Interval:
-    oldest_ms = 0 if series.horizon_ms is None else now_ms - series.horizon_ms
-    start_ms = max(selection.start_ms, market.listed_ts_ms or 0, oldest_ms)
-    settled_ms = now_ms - _SETTLING_MS
-    return start_ms, settled_ms if selection.end_ms is None else min(selection.end_ms, settled_ms)
+def _span(selection: Selection, first_ms: int, settled_ms: int) -> known.Interval:
+    end_ms = settled_ms if selection.end_ms is None else min(selection.end_ms, settled_ms)
+    return max(selection.start_ms, first_ms), end_ms
 
 
 def _cut(key: known.Key, gap: known.Interval, series: SeriesRules, data: Data) -> list[dict[str, Any]]:

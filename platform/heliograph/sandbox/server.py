@@ -14,7 +14,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from heliograph.sandbox.archive.host import Archive
 from heliograph.sandbox.clock import VirtualClock
 from heliograph.sandbox.exchange.venues import owner_of
-from heliograph.sandbox.exchange.wire import Frame, Host, Reply, Request, Topic, TradeTopic, Venue
+from heliograph.sandbox.exchange.wire import Frame, Host, Reply, Request, Routed, Topic, TradeTopic, Venue
 from heliograph.sandbox.faults import Fault, Faults
 from heliograph.sandbox.meter import Charge, Meter
 
@@ -83,7 +83,8 @@ class Exchange:
         if host is None:
             return web.Response(status=404, text=f"nobody answers for {request.host}")
         if request.headers.get("Upgrade", "").lower() == "websocket" and host.name in self.venues:
-            return await self._serve_socket(self.venues[host.name], request)
+            venue = self.venues[host.name]
+            return await self._serve_socket(venue.at(request.path) if isinstance(venue, Routed) else venue, request)
         return await self._serve_call(host, request)
 
     async def move_to(self, now_ms: int) -> None:
@@ -124,7 +125,7 @@ class Exchange:
         reply = self._reply(host, call, charge, fault)
         self._note(host, request, reply.status, charge.weight, fault)
         headers = {"Content-Type": "application/json"} | dict(reply.headers)
-        if host.name == "binance":
+        if host.name in ("binance", "binanceusdm"):
             headers["X-MBX-USED-WEIGHT-1M"] = str(int(self.meters[host.name].used(charge)))
         if fault and fault.kind == "timeout":
             return await _hang(request, fault.hold_s)

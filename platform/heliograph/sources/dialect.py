@@ -66,15 +66,20 @@ class SeriesRules:
 
     Attributes:
         page_limit: rows in one answer, at most.
-        span_ms: the widest interval worth asking for at once: what usually fills a page; of trades, any.
-        params: what to add to ccxt's call for an interval, so that it is inclusive at its start and exclusive at its end.
+        span_ms: the widest interval worth asking for at once: what usually fills a page.
+        params: what to add to ccxt's call for an interval, so that it is inclusive at its start and exclusive at its end;
+            a ``since`` among them is sent instead of ccxt's own.
         horizon_ms: how far back the venue's history reaches; None: to its beginning.
+        seeks_first: a full page holds the interval's first rows, however wide it is; elsewhere, its last.
+        weight: least units of ccxt that a call takes, where the endpoint has a limit of its own that ccxt does not count.
     """
 
     page_limit: int
     span_ms: int
     params: Callable[[int, int], Mapping[str, object]]
     horizon_ms: int | None = None
+    seeks_first: bool = False
+    weight: float = 0.0
 
 
 def until_inclusive(_: int, end_ms: int) -> Mapping[str, object]:
@@ -99,6 +104,7 @@ class Dialect:
         options: of the ccxt class, by kind.
         stream_timeframes: ccxt's names of stream intervals, where those of its REST call are wrong.
         series: what the venue gives beside candles.
+        symbols_per_watch: how many markets one subscription may name, where it can name several.
         codes: what the venue's own error codes mean; a code matches by its beginning.
         code_pattern: finds the codes in an answer, as its first group.
         statuses: HTTP statuses that mean something else than elsewhere.
@@ -113,6 +119,7 @@ class Dialect:
     options: Mapping[Kind, Mapping[str, object]] = field(default_factory=dict)
     stream_timeframes: Mapping[str, str] = field(default_factory=dict)
     series: Mapping[Data, SeriesRules] = field(default_factory=dict)
+    symbols_per_watch: int = 100
     codes: Mapping[str, Verdict] = field(default_factory=dict)
     code_pattern: re.Pattern[str] = re.compile(r'"(?:code|retCode|err-code)"\s*:\s*"?(-?[\w.-]+)')
     statuses: Mapping[int, Verdict] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import aiohttp
 from ccxt.async_support.base.ws.cache import ArrayCache, ArrayCacheByTimestamp
 
 from heliograph.core.errors import HeliographError, Retryable
@@ -22,7 +23,6 @@ from heliograph.sources.patience import rows_of, wait_s
 from heliograph.sources.tail import Row
 from heliograph.sources.trade_bars import TradeBars, Traded
 
-_SYMBOLS_PER_WATCH = 100
 _BASE_VOLUMES = {("gate", "spot"): "a"}
 """The field of a streamed candle that holds its volume, where ccxt takes another: here ``v`` is the turnover."""
 
@@ -73,7 +73,7 @@ class Ear:
     def listen(self) -> None:
         """Subscribe to every symbol."""
         together = "watchOHLCVForSymbols" if self._has_candles else "watchTradesForSymbols"
-        size = _SYMBOLS_PER_WATCH if self._client.exchange.has.get(together) else 1
+        size = self._client.dialect.symbols_per_watch if self._client.exchange.has.get(together) else 1
         chunks = [self._symbols[i : i + size] for i in range(0, len(self._symbols), size)]
         self._tasks = [asyncio.create_task(self._subscribe(chunk)) for chunk in chunks]
 
@@ -116,7 +116,7 @@ class Ear:
                 await self._client.load()
                 await self._watch(symbols)
                 failures = 0
-            except Retryable:
+            except (Retryable, aiohttp.ClientError, OSError):  # ccxt lets the last two through when it writes
                 failures += 1
                 await asyncio.sleep(wait_s(failures))
             except HeliographError as e:

@@ -92,7 +92,7 @@ class CcxtSource:
             start_ms=start_ms,
             end_ms=end_ms,
             limit=self.rules.page_limit,
-            now_ms=now_ms,
+            now_ms=self.clock.guess_ms() or now_ms,
             listed=self._client.exchange.markets.get(market.symbol, {}),
         )
         call, layout = self._dialect.call(ask), self._dialect.layouts.get(self.rules.kind)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, overload
 
 import numpy as np
 
@@ -15,11 +17,22 @@ from heliograph.core.ports import Budget
 from heliograph.core.series import Points, SeriesPage, Trades
 from heliograph.core.timeframe import HOUR_MS
 from heliograph.sources import catalog
-from heliograph.sources.client import Answer, CcxtClient
+from heliograph.sources.client import CcxtClient
 from heliograph.sources.clock import VenueClock
 from heliograph.sources.dialect import Data, SeriesRules
 
 OPEN_INTEREST_TIMEFRAME = "1h"
+
+_SETTLING_MS = 600_000  # a venue may publish its newest rows this late
+_KNOWN_AFTER_MS: Mapping[Data, int] = {"open_interest": HOUR_MS}  # okx tells an hour's by its beginning
+_OPEN_INTEREST = (
+    "baseVolume",
+    "openInterestAmount",
+    "openInterestValue",
+)  # coins where told: okx's amount is contracts
+
+# a call spends in its own context, so that calls under way at the same time keep their prices apart
+_least_weight: ContextVar[float] = ContextVar("_least_weight", default=0.0)
 
 
 class CcxtSeries:
@@ -44,7 +57,9 @@ class CcxtSeries:
         self.rules = catalog.rules(venue, kind)
         self.clock = VenueClock(monotonic_s)
         self._series = catalog.dialect(venue).series
-        self._client = CcxtClient(venue, settings, budget, kind=kind, now_ms=self.clock.guess_ms, listing=listing)
+        self._client = CcxtClient(
+            venue, settings, _Raised(budget), kind=kind, now_ms=self.clock.guess_ms, listing=listing
+        )
 
     def rules_of(self, data: Data) -> SeriesRules:
         """How the venue is asked for it.
@@ -62,7 +77,7 @@ class CcxtSeries:
         """The first rows of ``[start_ms, end_ms)``; one request.
 
         Args:
-            now_ms: a reading of the venue's clock; nothing that could still change at it comes out.
+            now_ms: a reading of the venue's clock; see `settled_ms` for what may be asked for at it.
 
         Returns:
             The page, and up to where it answers: all rows before that moment are in it. That moment is ``start_ms`` where
@@ -73,29 +88,86 @@ class CcxtSeries:
             SchemaMismatch: the venue sent a number that is none, or more rows of one moment than a page holds.
         """
         rules = self.rules_of(data)
+        if now_ms > (self.clock.at_least_ms or 0):
+            self.clock.read(now_ms)
         await self._client.load()
-        end_ms = min(end_ms, now_ms)
-        told, answer = await self._client.call(*_call(data, rules, market, start_ms, end_ms))
+        least = _least_weight.set(rules.weight)
+        try:
+            told, answer = await self._client.call(*_call(data, rules, market, start_ms, end_ms))
+        finally:
+            _least_weight.reset(least)
         if answer is None:
             raise SchemaMismatch(f"{self.rules.venue} gave {data} of {market.symbol} without an HTTP answer")
-        if data == "trades":
-            rows, reached_ms = _first_trades(_trades(told), rules.page_limit, start_ms, end_ms)
-            return self._page(rows, answer, now_ms), reached_ms
-        is_full = len(told) >= rules.page_limit
-        points = _points(told, data).between(start_ms, end_ms)
-        return self._page(Points.empty() if is_full else points, answer, now_ms), start_ms if is_full else end_ms
+        rows = _trades(told) if data == "trades" else _points(told, data)
+        sure, reached_ms = first_rows(rows, rules, start_ms, end_ms, is_full=len(told) >= rules.page_limit)
+        guess_ms = self.clock.guess_ms() or now_ms
+        return SeriesPage(sure, answer.url, answer.query, answer.sha256, guess_ms), reached_ms
 
     async def close(self) -> None:
         """Free the connections."""
         await self._client.close()
 
-    def _page(self, rows: Trades | Points, answer: Answer, now_ms: int) -> SeriesPage:
-        return SeriesPage(rows, answer.url, answer.query, answer.sha256, self.clock.guess_ms() or now_ms)
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """A budget for calls that take more than ccxt says."""
+
+    budget: Budget
+
+    async def __call__(self, weight: float) -> None:
+        await self.budget(max(weight, _least_weight.get()))
+
+    def pause(self, seconds: float) -> None:
+        self.budget.pause(seconds)
+
+    def used(self, weight: float) -> None:
+        self.budget.used(weight)
+
+
+def settled_ms(data: Data, now_ms: int) -> int:
+    """Rows about moments before this can't change any more and are all published, at the venue's ``now_ms``."""
+    return now_ms - _SETTLING_MS - _KNOWN_AFTER_MS.get(data, 0)
+
+
+@overload
+def first_rows(
+    rows: Trades, rules: SeriesRules, start_ms: int, end_ms: int, *, is_full: bool
+) -> tuple[Trades, int]: ...
+
+
+@overload
+def first_rows(
+    rows: Points, rules: SeriesRules, start_ms: int, end_ms: int, *, is_full: bool
+) -> tuple[Points, int]: ...
+
+
+def first_rows(
+    rows: Trades | Points, rules: SeriesRules, start_ms: int, end_ms: int, *, is_full: bool
+) -> tuple[Trades | Points, int]:
+    """What an answer to ``[start_ms, end_ms)`` surely holds whole, and up to where.
+
+    The last moment of a full page may be cut; a full page of a venue that answers with the last rows says nothing.
+
+    Raises:
+        SchemaMismatch: one moment alone fills a page.
+    """
+    if not is_full:
+        return rows.between(start_ms, end_ms), end_ms
+    if not rules.seeks_first:
+        return rows.take(slice(0, 0)), start_ms
+    last_ms = int((rows.ts_ms if isinstance(rows, Trades) else rows.event_ts_ms)[-1])
+    if last_ms <= start_ms:
+        raise SchemaMismatch(
+            f"{rules.page_limit} rows or more in one millisecond, at {start_ms}: they can't be told apart"
+        )
+    reached_ms = min(last_ms, end_ms)
+    return rows.between(start_ms, reached_ms), reached_ms
 
 
 def _call(data: Data, rules: SeriesRules, market: Market, start_ms: int, end_ms: int) -> tuple[Any, ...]:
-    """ccxt's method and its arguments."""
-    bounds = (start_ms, rules.page_limit, dict(rules.params(start_ms, end_ms)))
+    """ccxt's method and its arguments; it must not cut a page to what came after a start that is not its own."""
+    params = dict(rules.params(start_ms, end_ms))
+    bounds = (None if "since" in params else start_ms, rules.page_limit, params)
     match data:
         case "trades":
             return "fetch_trades", market.symbol, *bounds
@@ -116,40 +188,27 @@ def _trades(told: Sequence[Mapping[str, Any]]) -> Trades:
         )
     except (TypeError, ValueError) as e:
         raise SchemaMismatch(f"a trade lacks its time, price or quantity: {e}") from e
+    _require(np.asarray([t["side"] in ("buy", "sell") for t in told], dtype=np.bool_), found.ts_ms, "no side")
     _require(found.price > 0, found.ts_ms, "a price that is not above zero")
     _require(found.qty >= 0, found.ts_ms, "a quantity below zero")
     return Trades.concat([found])
 
 
-def _first_trades(trades: Trades, page_limit: int, start_ms: int, end_ms: int) -> tuple[Trades, int]:
-    """Trades that are surely all of their moments, and up to where: the last moment of a full page may be cut."""
-    if len(trades) < page_limit:
-        return trades.between(start_ms, end_ms), end_ms
-    last_ms = int(trades.ts_ms[-1])
-    if last_ms <= start_ms:
-        raise SchemaMismatch(
-            f"more than {page_limit} trades in one millisecond, at {start_ms}: they can't be told apart"
-        )
-    reached_ms = min(last_ms, end_ms)
-    return trades.between(start_ms, reached_ms), reached_ms
-
-
 def _points(told: Sequence[Mapping[str, Any]], data: Data) -> Points:
     """A funding rate is known when it is charged; open interest one period after the moment that it is stamped with."""
-    event_ts_ms = np.asarray([t["timestamp"] for t in told], dtype=np.int64)
-    if data == "funding":
-        values, delay_ms = [t["fundingRate"] for t in told], 0
-    else:
-        values = [
-            t["openInterestAmount"] if t["openInterestAmount"] is not None else t["openInterestValue"] for t in told
-        ]
-        delay_ms = HOUR_MS
+    names = ("fundingRate",) if data == "funding" else _OPEN_INTEREST
     try:
-        value = np.asarray(values, dtype=np.float64)
+        event_ts_ms = np.asarray([t["timestamp"] for t in told], dtype=np.int64)
+        value = np.asarray([_first_told(t, names) for t in told], dtype=np.float64)
     except (TypeError, ValueError) as e:
         raise SchemaMismatch(f"{data} holds a number that is none: {e}") from e
-    _require(np.isfinite(value), event_ts_ms, "a number that is not finite")
-    return Points.concat([Points(event_ts_ms, event_ts_ms + delay_ms, value)])
+    _require(np.isfinite(value), event_ts_ms, f"{data} that is no number")
+    _require((value >= 0) | (data == "funding"), event_ts_ms, "open interest below zero")
+    return Points.concat([Points(event_ts_ms, event_ts_ms + _KNOWN_AFTER_MS.get(data, 0), value)])
+
+
+def _first_told(row: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((row[name] for name in names if row.get(name) is not None), None)
 
 
 def _require(is_right: Any, ts_ms: Any, what: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import orjson
 
 from heliograph.core.ports import Clock
-from heliograph.core.timeframe import TIMEFRAMES, Timeframe
+from heliograph.core.timeframe import DAY_MS, TIMEFRAMES, Timeframe
 from heliograph.sandbox.book import Book, Listing
 from heliograph.sandbox.exchange.wire import Refusal, Reply, Request, Talk, Topic, integer, printed
 from heliograph.sandbox.meter import Charge
@@ -20,6 +20,11 @@ _PERPETUAL_MS = 4_133_404_800_000  # when a perpetual is said to be delivered: i
 _PAGE, _DEFAULT_PAGE = 1_500, 500
 _LIMIT = 2_400
 _KLINES = "/fapi/v1/klines"
+_FUNDING, _FUNDING_PAGE, _FUNDING_DEFAULT = "/fapi/v1/fundingRate", 1_000, 100
+_INTEREST, _INTEREST_PAGE, _INTEREST_DEFAULT = "/futures/data/openInterestHist", 500, 30
+_INTEREST_MS = 30 * DAY_MS
+_PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
+_OWN_LIMITS = {_FUNDING: 500.0, _INTEREST: 1_000.0}
 
 
 class BinanceUsdm:
@@ -38,17 +43,23 @@ class BinanceUsdm:
         return cls(Book(tape, clock, [f"{symbol}:{symbol.partition('/')[2]}" for symbol in tape.symbols]))
 
     def charge(self, request: Request) -> Charge:
-        """2400 a minute and address, over all endpoints."""
+        """2400 a minute and address, over all endpoints but two, which count calls in five minutes."""
+        if request.path in _OWN_LIMITS:
+            return Charge(request.path, 1.0, limit=_OWN_LIMITS[request.path], window_s=300.0)
         text = request.query.get("limit", "")
         size = int(text) if text.isdigit() else _DEFAULT_PAGE
         klines = next(w for most, w in ((99, 1.0), (499, 2.0), (1_000, 5.0), (_FOREVER_MS, 10.0)) if size <= most)
         return Charge("all", klines if request.path == _KLINES else 1.0, limit=_LIMIT, window_s=60.0)
 
     def answer(self, request: Request) -> Reply:
-        """The public endpoints that candles need."""
+        """The public endpoints that candles, funding rates and open interest need."""
         match request.path:
             case "/fapi/v1/klines":
                 return self._klines(request)
+            case "/fapi/v1/fundingRate":
+                return self._fundings(request)
+            case "/futures/data/openInterestHist":
+                return self._interest(request)
             case "/fapi/v1/exchangeInfo":
                 return _json(self._exchange_info())
             case "/fapi/v1/time":
@@ -122,6 +133,48 @@ class BinanceUsdm:
             window = window.oldest(len(window) // 2)
         return Reply(200, b"[" + b",".join(window.rows(self.book.listing(symbol), _row)) + b"]")
 
+    def _fundings(self, request: Request) -> Reply:
+        """The first rates of an inclusive interval, ascending; without a start, the newest."""
+        query = request.query
+        try:
+            start_ms, end_ms, limit = (integer(query, name) for name in ("startTime", "endTime", "limit"))
+        except ValueError:
+            return _error(400, -1102, "Mandatory parameter was not sent, was empty/null, or malformed.")
+        symbol = self._symbols.get(query.get("symbol", ""))
+        if not symbol:
+            return _error(400, -1121, "Invalid symbol.")
+        count = min(limit or _FUNDING_DEFAULT, _FUNDING_PAGE)
+        found = self.book.funding(symbol, start_ms or 0, _FOREVER_MS if end_ms is None else end_ms + 1)
+        rates = _part(found[-count:] if start_ms is None else found[:count], is_cut=request.is_cut)
+        # the mark price, which no tape holds, is left out, as it is for the oldest rates
+        rows = [
+            {"symbol": query["symbol"], "fundingTime": t, "fundingRate": f"{r:.8f}", "markPrice": ""} for t, r in rates
+        ]
+        return _json(rows)
+
+    def _interest(self, request: Request) -> Reply:
+        """The last points of an inclusive interval, ascending (which ones of more, not verified); of thirty days."""
+        query = request.query
+        try:
+            start_ms, end_ms, limit = (integer(query, name) for name in ("startTime", "endTime", "limit"))
+        except ValueError:
+            return _error(400, -1102, "Mandatory parameter was not sent, was empty/null, or malformed.")
+        symbol, oldest_ms = self._symbols.get(query.get("symbol", "")), self.book.clock.now_ms() - _INTEREST_MS
+        if not symbol:
+            return _error(400, -1121, "Invalid symbol.")
+        if query.get("period") not in _PERIODS:
+            return _error(400, -1130, "parameter 'period' is invalid.")
+        if start_ms is not None and start_ms < oldest_ms:
+            return _error(400, -1130, "parameter 'startTime' is invalid.")
+        end_ms = _FOREVER_MS if end_ms is None else end_ms + 1
+        timeframe = TIMEFRAMES[query["period"]]
+        found = self.book.open_interest(symbol, timeframe, oldest_ms if start_ms is None else start_ms, end_ms)
+        points = _part(found[-min(limit or _INTEREST_DEFAULT, _INTEREST_PAGE) :], is_cut=request.is_cut)
+        scale = self.book.listing(symbol).scales.volume
+        amount = printed(scale, max(scale, 8))
+        rows = [{"symbol": query["symbol"], "sumOpenInterest": amount % v, "timestamp": t} for t, v in points]
+        return _json([row | {"sumOpenInterestValue": "", "CMCCirculatingSupply": ""} for row in rows])
+
     def _exchange_info(self) -> dict[str, Any]:
         return {
             "timezone": "UTC",
@@ -134,6 +187,10 @@ class BinanceUsdm:
             "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}],
             "symbols": [_market(listing) for listing in self.book.listings()],
         }
+
+
+def _part(rows: Points, *, is_cut: bool) -> Points:
+    return rows[: len(rows) // 2] if is_cut else rows
 
 
 def _id(listing: Listing) -> str:
@@ -189,7 +246,7 @@ def _row(listing: Listing, timeframe: Timeframe, bar: Bar, is_closed: bool) -> b
     return (_format(listing.scales) % (*known, timeframe.close_ms(bar.open_ts_ms) - 1, *guess)).encode()
 
 
-def _json(body: dict[str, Any]) -> Reply:
+def _json(body: Any) -> Reply:
     return Reply(200, orjson.dumps(body))
 
 

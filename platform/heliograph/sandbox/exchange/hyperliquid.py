@@ -9,13 +9,14 @@ import orjson
 
 from heliograph.core.calendars import grid
 from heliograph.core.ports import Clock
-from heliograph.core.timeframe import Timeframe
+from heliograph.core.timeframe import HOUR_MS, Timeframe
 from heliograph.sandbox.book import Book, Listing
 from heliograph.sandbox.exchange.wire import Refusal, Reply, Request, Talk, Topic
 from heliograph.sandbox.meter import Charge
 from heliograph.sandbox.tape import Bar, Tape
 
 HORIZON = 5_000
+_FUNDINGS = 500
 _LISTED = 5
 _FIRST = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT")
 _BRIDGED = ("BTC", "ETH", "SOL")  # their tokens are those of the bridge called Unit, with a U in front
@@ -49,7 +50,7 @@ class Hyperliquid:
         bases = {symbol.split("/")[0]: symbol for symbol in chosen}
         spot = {f"{base}/USDC": symbol for base, symbol in bases.items()}
         swaps = {f"{base}/USDC:USDC": symbol for base, symbol in bases.items()}
-        return cls(Book(tape, clock, spot | swaps, horizon=HORIZON, is_filled=True))
+        return cls(Book(tape, clock, spot | swaps, horizon=HORIZON, is_filled=True, funding_every_ms=HOUR_MS))
 
     def charge(self, request: Request) -> Charge:
         """1200 a minute and address, over everything; the weights are ccxt's."""
@@ -57,7 +58,7 @@ class Hyperliquid:
         return Charge("info", weight, limit=1_200.0, window_s=60.0)
 
     def answer(self, request: Request) -> Reply:
-        """The questions that candles need; what it can't read is a 422."""
+        """The questions that candles and funding rates need; what it can't read is a 422."""
         if request.path != "/info" or request.method != "POST":
             return Reply(404, b"")
         asked = _object(request.body)
@@ -70,6 +71,8 @@ class Hyperliquid:
         }
         if asked.get("type") == "candleSnapshot":
             return self._candles(asked.get("req"), is_cut=request.is_cut)
+        if asked.get("type") == "fundingHistory":
+            return self._fundings(asked, is_cut=request.is_cut)
         answer = known.get(asked.get("type"))
         return _unreadable() if answer is None else Reply(200, orjson.dumps(answer()))
 
@@ -128,6 +131,21 @@ class Hyperliquid:
         if is_cut:
             window = window.oldest(len(window) // 2)
         return Reply(200, b"[" + b",".join(window.rows(self.book.listing(symbol), self._row)) + b"]")
+
+    def _fundings(self, asked: dict[str, Any], *, is_cut: bool) -> Reply:
+        """The first 500 rates from an inclusive start on, ascending, up to an inclusive end; swaps alone have any."""
+        start_ms, end_ms = asked.get("startTime"), asked.get("endTime", self.book.clock.now_ms())
+        if not _is_moment(start_ms) or not _is_moment(end_ms):
+            return _unreadable()
+        coin = str(asked.get("coin"))
+        symbol = self._coins.get(coin)
+        if symbol is None:
+            return Reply(500, b"null")
+        found = [] if coin.startswith("@") else self.book.funding(symbol, start_ms, end_ms + 1)[:_FUNDINGS]
+        rates = found[: len(found) // 2] if is_cut else found
+        # the premium, which no tape holds, is taken to be what the rate says of eight hours
+        rows = [{"coin": coin, "fundingRate": _plain(r, 8), "premium": _plain(8 * r, 8), "time": ts} for ts, r in rates]
+        return Reply(200, orjson.dumps(rows))
 
     def _row(self, listing: Listing, timeframe: Timeframe, bar: Bar, is_closed: bool) -> bytes:  # noqa: ARG002 - no flag
         """A candle; its number of trades, which no tape holds, is estimated from its volume."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol, Self
+from typing import ClassVar, Literal, Protocol, Self, runtime_checkable
 
 from heliograph.core.ports import Clock
 from heliograph.core.timeframe import Timeframe
@@ -132,6 +132,14 @@ class Venue(Protocol):
 
     def tell(self, topic: Topic, bar: Bar, is_closed: bool) -> Frame:
         """The frame that carries a bar."""
+
+
+@runtime_checkable
+class Routed(Protocol):
+    """A venue whose sockets differ by the path that they were opened at."""
+
+    def at(self, path: str) -> Venue:
+        """The venue as it speaks there."""
 
 
 def printed(scale: int, width: int | None = None) -> str:

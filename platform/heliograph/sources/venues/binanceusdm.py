@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from heliograph.core.market import VenueRules
-from heliograph.sources.dialect import Dialect
+from heliograph.core.timeframe import DAY_MS, HOUR_MS
+from heliograph.sources.dialect import Dialect, SeriesRules, until_inclusive
 from heliograph.sources.venues.binance import CODES, LAYOUT, call
 
 DIALECT = Dialect(
@@ -24,6 +25,12 @@ DIALECT = Dialect(
     },
     layouts={"swap": LAYOUT},
     call=call,
+    series={
+        # both count calls apart from all others, 500 and 1,000 in five minutes; ccxt takes them for one unit each
+        "funding": SeriesRules(1_000, 1_000 * 8 * HOUR_MS, until_inclusive, seeks_first=True, weight=24.0),
+        # a month; a start beyond it is refused, so a day is left for the time between planning and asking
+        "open_interest": SeriesRules(500, 499 * HOUR_MS, until_inclusive, horizon_ms=29 * DAY_MS, weight=12.0),
+    },
     codes=CODES,
     statuses={403: "rate"},  # its web firewall answers so to an address that asks too much
     used_weight_header="x-mbx-used-weight-1m",

@@ -36,6 +36,7 @@ DIALECT = Dialect(
     layouts={"spot": _LAYOUT, "swap": _LAYOUT},
     call=call,
     options={"spot": {"fetchMarkets": {"types": ["spot"]}}, "swap": {"fetchMarkets": {"types": ["linear"]}}},
+    symbols_per_watch=10,  # of spot; a frame with more is refused
     codes={
         "10000": "timeout",
         "10002": "retry",

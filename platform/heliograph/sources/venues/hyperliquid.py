@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from heliograph.core.market import VenueRules
-from heliograph.sources.dialect import Ask, Call, Dialect, Layout
+from heliograph.core.timeframe import HOUR_MS
+from heliograph.sources.dialect import Ask, Call, Dialect, Layout, SeriesRules, until_inclusive
 
 _SPOT = VenueRules(
     venue="hyperliquid",
@@ -33,6 +34,8 @@ DIALECT = Dialect(
     rules={"spot": _SPOT, "swap": replace(_SPOT, kind="swap")},
     layouts={"spot": _LAYOUT, "swap": _LAYOUT},
     call=call,
+    # hourly, every eight hours before June 2023; the documents give the call 20 and one for every 20 rows, ccxt 10
+    series={"funding": SeriesRules(500, 500 * HOUR_MS, until_inclusive, seeks_first=True)},
     # perpetuals that others deploy there ("hip3") cost one more listing request each, and are left out
     options={"spot": {"fetchMarkets": {"types": ["spot"]}}, "swap": {"fetchMarkets": {"types": ["swap"]}}},
     # it answers a coin that it does not know with 500 and "null"; its own trouble is a 502 of its gateway

@@ -11,8 +11,11 @@ from heliograph.sources.dialect import Dialect, Layout, SeriesRules
 
 
 def since_ns(start_ms: int, _: int) -> Mapping[str, object]:
-    """Trades come after an exclusive start, oldest first; ccxt's own is in whole seconds."""
-    return {"since": str(start_ms * 1_000_000 - 1)}
+    """Trades come after an exclusive start, oldest first; ccxt's own is in whole seconds.
+
+    A microsecond earlier, as ccxt's stamps go through doubles, which may round up into the next millisecond.
+    """
+    return {"since": str(max(start_ms * 1_000_000 - 1_000, 0))}
 
 
 DIALECT = Dialect(
@@ -31,7 +34,7 @@ DIALECT = Dialect(
         )
     },
     layouts={"spot": Layout((0, 1, 2, 3, 4, 6), unit_ms=1_000)},
-    series={"trades": SeriesRules(page_limit=1_000, span_ms=7 * DAY_MS, params=since_ns)},
+    series={"trades": SeriesRules(page_limit=1_000, span_ms=7 * DAY_MS, params=since_ns, seeks_first=True)},
     options={"spot": {"ws": {"cost": 0.2}}},  # it subscribes symbol by symbol: five a second, not one
     codes={
         "EAPI:Rate limit": "rate",
