@@ -7,7 +7,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench bench-features docs clean
+.PHONY: help setup run test check bench bench-features bench-fetch chaos-fetch corruption docs clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -41,6 +41,19 @@ bench: .venv/.dev ## measure; JSON lines with a `check` key (see tests/bench/REA
 
 bench-features: .venv/.dev ## the feature engine beside TA-Lib's own calls
 	@PYTHONPATH=platform:. $(BIN)/python tests/bench/features.py
+
+bench-fetch: .venv/.dev ## the download beside its limits and peers: saturation, speed, plan, scale, eta, storage, read, archive
+	@PYTHONPATH=platform:. $(BIN)/python tests/bench/fetch.py
+	@PYTHONPATH=platform:. $(BIN)/python tests/bench/archive.py
+	@PYTHONPATH=platform:. $(BIN)/python tests/bench/lake.py storage read verify
+
+KILLS ?= 200
+chaos-fetch: .venv/.dev ## kill -9 at KILLS random points of a download, then compare the lake with the tape
+	@PYTHONPATH=platform:. $(BIN)/python tests/bench/chaos.py $(KILLS)
+
+SEEDS ?= 20
+corruption: .venv/.dev ## injected corruption found, and false alarms on recorded candles
+	@PYTHONPATH=platform:. $(BIN)/python tests/bench/corruption.py $(SEEDS)
 
 docs: .venv/.dev ## make docs/reference again from the code
 	@$(BIN)/python -m heliograph.cli.reference

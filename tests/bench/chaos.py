@@ -10,16 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import queue
 import random
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,7 +26,7 @@ from typing import Any
 import numpy as np
 import psutil
 import ray
-from tests.bench.fetch import DAY_MS, MINUTE_MS, report, write_tape
+from tests.bench.fetch import DAY_MS, report, write_tape
 
 from heliograph.cluster import fetch
 from heliograph.cluster.governor import NAMESPACE
@@ -46,14 +44,14 @@ VENUES = ("binance", "okx", "bybit", "kraken")
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
 PAGES_PER_SHARD = 2
 PARTS_PER_COMMIT = 8
-SCALE = 8.0
-DAYS = 14
+SCALE = 4.0
+DAYS = 40
 CALM_S = 120.0
 """A run that is not killed again must end within this."""
 
 _CANDLES = ("/klines", "/candles", "/history-candles", "/kline", "/OHLC")
 _IN_A_COMMIT_S = 0.08
-_LONGEST_WAIT_S = 6.0
+_LONGEST_WAIT_S = 4.0
 
 
 # --- in the driver process ------------------------------------------------------------------------------------------
@@ -75,7 +73,7 @@ def _drive(order: dict[str, Any]) -> None:
     with Path(order["log"]).open("a", buffering=1) as log:
 
         def say(what: str, **told: object) -> None:
-            log.write(json.dumps({"pid": os.getpid(), "what": what, **told}) + "\n")
+            log.write(json.dumps({"pid": os.getpid(), "at_s": time.monotonic(), "what": what, **told}) + "\n")
 
         commit = Committer.commit
 
@@ -97,8 +95,22 @@ def _drive(order: dict[str, Any]) -> None:
         with Path(order["go"]).open() as go:  # a named pipe: opens once the other side writes
             settings = Settings.model_validate_json(go.read())
         say("begun")
-        done = fetch.run(settings, Quiet())
+        done = fetch.run(settings, Heard(say))
         say("done", report=asdict(done))
+
+
+class Heard(Quiet):
+    """A bar that says when the first shard has landed."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._is_said = False
+
+    def reach(self, fraction: float, note: str = "") -> None:
+        """A shard landed."""
+        if not self._is_said:
+            self._say("landed")
+        self._is_said = True
 
 
 # --- in the process that kills --------------------------------------------------------------------------------------
@@ -123,12 +135,12 @@ class Driver:
         return fresh
 
     def wait(self, what: str, timeout_s: float) -> bool:
-        """Until it has said ``what``, or the run is done, or the time is up; True where it has said it."""
+        """Until it says ``what``, or its run is done, or it is dead, or the time is up; True where it has said it."""
         until_s = time.monotonic() + timeout_s
         while time.monotonic() < until_s:
             if any(line["what"] == what for line in self.news()):
                 return True
-            if self.report is not None:
+            if self.report is not None or (self.lines and not self.is_alive):
                 return False
             time.sleep(0.005)
         return False
@@ -173,10 +185,14 @@ class Nursery:
         """A driver that has begun to fetch."""
         driver, self._next = self._next, self._fork()
         if not driver.wait("ready", 60.0):
-            raise RuntimeError(f"no driver came up; see {self._folder / 'drivers.log'}")
+            raise RuntimeError(f"no driver came up: {self.complaints()}")
         driver.go.write_text(settings.model_dump_json())
         driver.wait("begun", 30.0)
         return driver
+
+    def complaints(self) -> str:
+        """The end of what drivers wrote to stderr."""
+        return (self._folder / "drivers.log").read_text()[-4_000:]
 
     def close(self) -> None:
         """End it and the driver that waits."""
@@ -237,9 +253,10 @@ class Tally:
     duplicates: int = 0
     wrong: int = 0
     bad_parts: int = 0
+    gave_up: int = 0
     requests_again: int = 0
     refetched_pages: int = 0
-    worst_refetched_pages: int = 0
+    worst_batches: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -288,55 +305,61 @@ class Scene:
         return sum(call["status"] == 200 and call["path"].endswith(_CANDLES) for call in calls)
 
 
-def round_of_kills(scene: Scene, number: int, victims: Iterator[str], tally: Tally) -> None:
-    """One lake, fetched whole while it is killed; then looked at, candle by candle."""
+def round_of_kills(scene: Scene, number: int, most: int, victims: Iterator[str], tally: Tally) -> None:
+    """One lake, fetched whole while it is killed, ``most`` times at most; then looked at, candle by candle."""
     settings, before = scene.settings(number), scene.pages()
     driver = scene.nursery.start(settings)
-    kills = 0
+    kills, calm_since_s, is_killed = 0, time.monotonic(), False
     while driver.report is None:
         if not driver.is_alive:
+            driver.news()
+            if driver.report is not None:
+                break
+            if not is_killed:
+                tally.gave_up += 1
+                sys.stderr.write(f"a run gave up: {scene.nursery.complaints()[-600:]}\n")
             driver = scene.nursery.start(settings)
-        victim = next(victims, None)
-        if victim is None:
+        is_killed = False
+        if kills == most:
             driver.wait("done", CALM_S)
-            if driver.report is None:
-                raise TimeoutError(f"round {number} does not end; its driver said {driver.lines}")
-        elif _strike(scene, driver, victim):
+            if time.monotonic() - calm_since_s > CALM_S:
+                raise TimeoutError(f"round {number} does not end: {scene.nursery.complaints()}")
+        elif _strike(scene, driver, victim := next(victims)):
             tally.kills[victim] += 1
-            kills += 1
+            kills, calm_since_s, is_killed = kills + 1, time.monotonic(), victim in ("driver", "committer")
     _look(scene, settings, tally)
     minimum = scene.pages()
-    again = scene.nursery.start(settings)
-    again.wait("done", CALM_S)
-    assert again.report is not None
-    tally.requests_again += again.report["requests"] + scene.pages() - minimum
+    once_more = scene.nursery.start(settings)
+    once_more.wait("done", CALM_S)
+    assert once_more.report is not None
+    tally.requests_again += once_more.report["requests"] + scene.pages() - minimum
     least = _least_pages(scene, settings)
-    tally.refetched_pages += minimum - before - least
-    per_kill = (minimum - before - least) / max(kills, 1)
-    tally.worst_refetched_pages = max(tally.worst_refetched_pages, round(per_kill))
+    again = minimum - before - least
+    tally.refetched_pages += again
+    tally.worst_batches = max(tally.worst_batches, again / (PAGES_PER_SHARD * PARTS_PER_COMMIT) / max(kills, 1))
     tally.rounds += 1
 
 
 def _strike(scene: Scene, driver: Driver, victim: str) -> bool:
     """Wait for a moment that nobody chose, and kill; False where the run was over before."""
     if victim == "committer":
-        if not driver.wait("commit", _LONGEST_WAIT_S):
-            return False
+        driver.wait("commit", _LONGEST_WAIT_S)
         time.sleep(scene.rng.uniform(0, _IN_A_COMMIT_S))
-    elif driver.wait("never", scene.rng.uniform(0, _LONGEST_WAIT_S)) or driver.report is not None:
+    else:
+        driver.wait("nothing", scene.rng.uniform(0, _LONGEST_WAIT_S))
+    driver.news()
+    workers = _workers()
+    if driver.report is not None or not driver.is_alive or (victim == "worker" and not workers):
         return False
-    if not driver.is_alive:
-        return False
-    if victim == "store":
-        scene.store.kill(scene.rng.uniform(0, 1.0))
-        return True
-    if victim == "worker":
-        workers = _workers()
-        if not workers:
-            return False
-        os.kill(scene.rng.choice(workers), signal.SIGKILL)
-        return True
-    os.kill(driver.pid, signal.SIGKILL)
+    match victim:
+        case "store":
+            scene.store.kill(scene.rng.uniform(0, 1.0))
+        case "worker":
+            os.kill(scene.rng.choice(workers), signal.SIGKILL)
+        case _:
+            os.kill(driver.pid, signal.SIGKILL)
+            while driver.is_alive:
+                time.sleep(0.001)
     return True
 
 
@@ -414,16 +437,19 @@ def scene(folder: Path, seed: int) -> Iterator[Scene]:
         yield Scene(world, store, nursery, endpoint, random.Random(seed))
 
 
-def run(kills: int, *, seed: int = 1, victims: Sequence[str] = VICTIMS) -> Tally:
-    """Kill so many times, over as many lakes as that takes."""
-    tally = Tally()
+def run(kills: int, *, seed: int = 1, victims: Iterator[str] | None = None) -> Tally:
+    """Kill so many times, over as many lakes as that takes.
+
+    Args:
+        victims: what to kill next, and next; None: chance decides.
+    """
+    tally, rng = Tally(), random.Random(seed)
+    order = victims or iter(lambda: rng.choice(VICTIMS), None)
     with tempfile.TemporaryDirectory(prefix="helio-chaos-") as name, scene(Path(name), seed) as stage:
         while tally.kills.total() < kills:
             left = kills - tally.kills.total()
-            order = iter([stage.rng.choice(victims) for _ in range(min(left, stage.rng.randint(4, 10)))])
-            before = tally.kills.total()
-            round_of_kills(stage, tally.rounds, order, tally)
-            sys.stderr.write(f"round {tally.rounds}: {tally.kills.total() - before} kills, {tally}\n")
+            round_of_kills(stage, tally.rounds, min(left, rng.randint(6, 16)), order, tally)
+            sys.stderr.write(f"{tally}\n")
     return tally
 
 
@@ -445,10 +471,11 @@ def main() -> None:
         duplicates=tally.duplicates,
         wrong=tally.wrong,
         bad_parts=tally.bad_parts,
+        runs_that_gave_up=tally.gave_up,
         requests_again=tally.requests_again,
         refetched_pages=tally.refetched_pages,
         refetched_batches=tally.refetched_pages / (PAGES_PER_SHARD * PARTS_PER_COMMIT) / max(tally.kills.total(), 1),
-        worst_refetched_pages=tally.worst_refetched_pages,
+        worst_round_batches=tally.worst_batches,
         wall_s=time.monotonic() - started_s,
     )
 

@@ -98,7 +98,7 @@ class Lanes(Quiet):
 
     def lane(self, label: str, expected_s: float | None = None) -> Lanes:
         """One venue's."""
-        return Lanes(label.split()[0], self.landed)
+        return Lanes(label.split(maxsplit=1)[0], self.landed)
 
 
 class Watch:
@@ -298,7 +298,7 @@ def speed(folder: Path) -> None:
 
 async def _raw(world: Sandbox, symbols: Sequence[str], start_ms: int, end_ms: int) -> tuple[int, float]:
     """The loop that people write: page by page with ``fetch_ohlcv``, kept in a list."""
-    import ccxt.async_support as ccxt  # noqa: PLC0415 - only here is ccxt used bare, as the thing compared with
+    import ccxt.async_support as ccxt
 
     exchange = ccxt.binance(
         {

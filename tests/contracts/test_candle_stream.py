@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -175,18 +176,19 @@ def assert_each_once_as_the_venue_has_it(
     symbols: Sequence[str],
     *,
     since_ms: int,
+    end_ms: int = 2**53,
     timeframe: str = "1h",
 ) -> None:
     venue, bars = served[0], grid(served[0], timeframe)
     delay_ms = catalog.rules(*served).close_delay_ms
     for symbol in symbols:
-        truth = world.venue_candles(venue, symbol, timeframe, start_ms=since_ms)
+        truth = world.venue_candles(venue, symbol, timeframe, start_ms=since_ms, end_ms=end_ms)
         columns = (truth.open_ts_ms, truth.open, truth.high, truth.low, truth.close, truth.volume)
         expected = [
             CandleClosed(venue, symbol, timeframe, ts, bars.close_ms(ts) + delay_ms, *row)
             for ts, *row in zip(*(c.tolist() for c in columns), strict=True)
         ]
-        assert [c for c in found if c.symbol == symbol] == expected
+        assert [c for c in found if c.symbol == symbol and c.open_ts_ms < end_ms] == expected
 
 
 async def play(world: Sandbox, bars: int, timeframe: str = "1h") -> None:
@@ -294,6 +296,38 @@ def test_okx_days_open_at_midnight_utc(world: Sandbox, listed: dict[Served, list
     script = partial(play, world, 1, "1d")
     found = asyncio.run(collect(world, served, listed[served], script, since_ms=since_ms, timeframe="1d"))
     assert_each_once_as_the_venue_has_it(world, served, found, listed[served], since_ms=since_ms, timeframe="1d")
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("served", SERVED, ids="-".join)
+def test_every_native_timeframe_streams_as_the_history_has_it(served: Served, tmp_path: Path) -> None:
+    """First those of more than six hours, over five weeks; then the others, over some hours."""
+    names = catalog.rules(*served).timeframes
+    long = [name for name in names if grid(served[0], name).ms > 6 * HOUR_MS]
+
+    async def listen(world: Sandbox, symbol: str, timeframes: Sequence[str], steps_ms: Sequence[int]) -> None:
+        async with AsyncExitStack() as stack, asyncio.timeout(60):
+            listeners = {}
+            for name in timeframes:
+                stream = await stack.enter_async_context(stream_of(world, served))
+                since_ms = grid(served[0], name).floor(world.now_ms())
+                listener = await stack.enter_async_context(Listener(stream, served[0], [symbol], name, since_ms))
+                listeners[name] = (listener, since_ms)
+            await subscribed(world, {served[0]: len(listeners)})
+            for step_ms in steps_ms:
+                await asyncio.to_thread(world.advance, step_ms)
+            now_ms = await settle(world)
+            for name, (listener, since_ms) in listeners.items():
+                found = await listener.until(grid(served[0], name).floor(now_ms))
+                told: Any = {"since_ms": since_ms, "end_ms": now_ms, "timeframe": name}
+                assert_each_once_as_the_venue_has_it(world, served, found, [symbol], **told)
+
+    with Sandbox.start(
+        TapeSpec("generated", days=60, minute_days=4), folder=tmp_path, weight_scale=1_000.0, live_bars=40 * 24
+    ) as world:
+        symbol = next(o.symbol for o in world.offers() if o.venue == served[0] and kind_of(o.symbol) == served[1])
+        asyncio.run(listen(world, symbol, long, [24 * HOUR_MS] * 37))
+        asyncio.run(listen(world, symbol, [name for name in names if name not in long], [HOUR_MS] * 9))
 
 
 async def break_connections(

@@ -1,7 +1,8 @@
-"""The execution actor is killed in the middle of trading: its successor goes on from the journal."""
+"""What is killed goes on: the execution actor from its journal, a download from what it has committed."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError
+from tests.bench import chaos
 from tests.e2e.conftest import Told
 from tests.e2e.world import LIVE_BARS, settings_of
 
@@ -75,3 +77,14 @@ def test_killed_executor_goes_on_and_no_candle_or_order_is_lost_or_doubled(told:
     assert (closing.orders, closing.fills) == (len(intents), len(fills))
     assert closing.is_balanced
     assert not closing.halted
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.timeout(600)
+def test_download_that_is_killed_everywhere_ends_with_each_candle_once():
+    """`make chaos-fetch` in short: a worker, the store, the driver, and the driver in the middle of a commit."""
+    tally = chaos.run(4, victims=itertools.cycle(("worker", "store", "driver", "committer")))
+    assert tally.kills.total() == 4
+    assert (tally.missing, tally.duplicates, tally.wrong, tally.bad_parts) == (0, 0, 0, 0)
+    assert tally.requests_again == 0
+    assert tally.worst_batches <= 1.0

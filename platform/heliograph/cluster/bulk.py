@@ -83,7 +83,7 @@ class BulkWorker:
             return
         reached = reach(self._fetch.venues[lane[0]])
         self._sources[lane] = Counted(open_source(lane, self._fetch, holder=self._holder, listing=desk.listing))
-        self._fallbacks[lane] = open_fallback(lane, self._fetch)
+        self._fallbacks[lane] = open_fallback(lane, self._fetch, holder=self._holder)
         now = partial(_constant, desk.now_ms)
         self._archives[lane] = [ArchiveClient(layout, reached, now_ms=now) for layout in layouts(*lane)]
 

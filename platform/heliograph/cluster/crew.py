@@ -7,8 +7,9 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
@@ -18,15 +19,24 @@ from heliograph.config.settings import FetchSettings, LakeSettings, VenueSetting
 from heliograph.core.errors import Retryable
 from heliograph.core.market import Market, VenueRules
 from heliograph.core.ports import CandleSource, ObjectStore, Page
+from heliograph.core.series import SeriesPage
 from heliograph.core.timeframe import Timeframe
+from heliograph.ingest.fallback import fill_in
+from heliograph.ingest.page import Patience
 from heliograph.ingest.plan import Lane
+from heliograph.ingest.series import fetch_series_shard
 from heliograph.ingest.shard import fetch_shard
 from heliograph.ingest.spread import Job, WorkerLost
+from heliograph.lake.layout import CANDLES_TABLE
 from heliograph.lake.store import open_store
 from heliograph.lake.write import Row
 from heliograph.sources.budget import spending
 from heliograph.sources.catalog import rules
+from heliograph.sources.dialect import Data, SeriesRules
+from heliograph.sources.paid import CoinApiSource
+from heliograph.sources.paid import rules_of as paid_rules
 from heliograph.sources.rest import CcxtSource
+from heliograph.sources.series import CcxtSeries
 
 WORKER_CPUS = 0.5  # a fetcher waits for the venue most of the time
 MOST_CALLS = 2_000  # shards under way in one worker
@@ -59,6 +69,38 @@ class Counted:
     async def close(self) -> None:
         """See `CandleSource`."""
         await self._source.close()
+
+
+class CountedSeries:
+    """A `SeriesSource` whose calls are over when it says so."""
+
+    def __init__(self, source: CcxtSeries) -> None:
+        self.rules = source.rules
+        self._source = source
+
+    def rules_of(self, data: Data) -> SeriesRules:
+        """See `CcxtSeries`."""
+        return self._source.rules_of(data)
+
+    async def fetch_page(
+        self, data: Data, market: Market, start_ms: int, end_ms: int, now_ms: int
+    ) -> tuple[SeriesPage, int]:
+        """See `CcxtSeries`."""
+        with spending():
+            return await self._source.fetch_page(data, market, start_ms, end_ms, now_ms)
+
+    async def close(self) -> None:
+        """Free the connections."""
+        await self._source.close()
+
+
+def open_series(
+    lane: Lane, fetch: FetchSettings, *, holder: str, listing: Sequence[Mapping[str, object]] | None = None
+) -> CountedSeries:
+    """What a venue gives beside candles, for this process."""
+    venue, kind = lane
+    paid = budget(rules(venue, kind), fetch, holder=holder)
+    return CountedSeries(CcxtSeries(venue, reach(fetch.venues[venue]), paid, kind=kind, listing=listing))
 
 
 class WriteBehind:
@@ -122,6 +164,14 @@ def open_source(
     return CcxtSource(venue, reach(fetch.venues[venue]), paid, kind=kind, listing=listing)
 
 
+def open_fallback(lane: Lane, fetch: FetchSettings, *, holder: str) -> CandleSource | None:
+    """The paid provider's history of a venue for this process; None where the settings name none."""
+    if fetch.fallback is None:
+        return None
+    said = rules(*lane)
+    return CoinApiSource(said, fetch.fallback, LeasedBudget(paid_rules(said, fetch.fallback), 1.0, holder=holder))
+
+
 class FetchWorker:
     """One actor: fetches the shards that it is sent, side by side, and writes each as a part."""
 
@@ -131,6 +181,8 @@ class FetchWorker:
         self._store = open_store(lake)
         self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="writer")
         self._sources: dict[Lane, asyncio.Task[CandleSource]] = {}
+        self._series: dict[Lane, asyncio.Task[CountedSeries]] = {}
+        self._fallbacks: dict[Lane, CandleSource | None] = {}
 
     async def address(self) -> str:
         """By which its calls go out; answers once it is ready."""
@@ -138,13 +190,38 @@ class FetchWorker:
 
     async def fetch(self, job: Job) -> list[Row]:
         """MANIFEST rows of the job."""
-        if job.lane not in self._sources:
-            self._sources[job.lane] = asyncio.create_task(self._open(job))
-        source = await self._sources[job.lane]
         store = WriteBehind(self._store, self._writers)
-        rows = await fetch_shard(source, store, job.row, market=job.market, attempts=self._fetch.attempts)
+        rows = await (self._candles(job, store) if job.data == CANDLES_TABLE else self._other(job, store))
         await store.settled()
         return rows
+
+    async def _candles(self, job: Job, store: ObjectStore) -> list[Row]:
+        if job.lane not in self._sources:
+            self._sources[job.lane] = asyncio.create_task(self._open(job))
+            self._fallbacks[job.lane] = open_fallback(job.lane, self._fetch, holder=self._name)
+        source, attempts = await self._sources[job.lane], self._fetch.attempts
+        rows = await fetch_shard(source, store, job.row, market=job.market, attempts=attempts)
+        provider = self._fallbacks[job.lane]
+        return await fill_in(provider, store, rows, market=job.market, attempts=attempts) if provider else rows
+
+    async def _other(self, job: Job, store: ObjectStore) -> list[Row]:
+        """Trades, funding rates, open interest."""
+        if job.lane not in self._series:
+            self._series[job.lane] = asyncio.create_task(self._open_series(job))
+        source = await self._series[job.lane]
+        return await fetch_series_shard(
+            source,
+            store,
+            job.row,
+            data=cast(Data, job.data),
+            market=job.market,
+            now_ms=job.row["end_ms"],
+            patience=Patience(self._fetch.attempts, np.random.default_rng(job.row["start_ms"])),
+        )
+
+    async def _open_series(self, job: Job) -> CountedSeries:
+        (listing,) = job.listing
+        return open_series(job.lane, self._fetch, holder=self._name, listing=await listing)
 
     async def _open(self, job: Job) -> CandleSource:
         (listing,) = job.listing

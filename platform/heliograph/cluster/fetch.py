@@ -5,58 +5,49 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from heliograph.cluster.crew import Counted, RayCrew, budget, open_source
+from heliograph.cluster.bulk import Desk, stream
+from heliograph.cluster.crew import Counted, RayCrew, budget, open_series, open_source
 from heliograph.cluster.governor import governor
 from heliograph.config.settings import Selection, Settings
 from heliograph.core.errors import ConfigError, Permanent, Retryable, SymbolGone
-from heliograph.core.market import Market, VenueRules
+from heliograph.core.market import Market, VenueRules, kind_of
+from heliograph.ingest import series
+from heliograph.ingest.bulk import Carved, carve
 from heliograph.ingest.landing import Landing
+from heliograph.ingest.page import Patience
 from heliograph.ingest.plan import Lane, Outline, Plan, outline, plan
 from heliograph.ingest.select import kinds, require_matches, venues
+from heliograph.ingest.series import KINDS_OF_DATA
 from heliograph.ingest.shard import fetch_shard
 from heliograph.ingest.spread import Job, Spread
 from heliograph.ingest.survey import survey
+from heliograph.ingest.tally import FetchReport, Tally
 from heliograph.lake import coverage
 from heliograph.lake.audit import BadPart
 from heliograph.lake.commit import Committer
 from heliograph.lake.layout import CANDLES_TABLE
 from heliograph.lake.store import open_store
 from heliograph.lake.write import Row
+from heliograph.sources.archive.venues import layouts
 from heliograph.sources.catalog import dialect
+from heliograph.sources.dialect import Data
 from heliograph.sources.rest import CcxtSource
-from heliograph.telemetry.progress import Bar, duration
+from heliograph.telemetry.progress import Bar
 from heliograph.wiring import catalogue
 
 __all__ = ["FetchReport", "budget", "preview", "repair", "run"]
 
-
-@dataclass(frozen=True, slots=True)
-class FetchReport:
-    """What one run did.
-
-    Attributes:
-        requests: candle pages asked for.
-        requests_minimum: fewest pages that could have brought what was planned.
-        failed: shards, and whole venues, that the next run will try again, each with its reason.
-        version: of the candles table, after it.
-        again: shards that were sent again because their worker was lost.
-    """
-
-    shards: int
-    candles: int
-    requests: int
-    requests_minimum: int
-    failed: tuple[str, ...]
-    version: int
-    again: int = 0
+ARCHIVES = "archives"
+"""What stands for candles out of bulk files in a run's outline."""
 
 
 def run(settings: Settings, shown: Bar) -> FetchReport:
@@ -68,7 +59,7 @@ def run(settings: Settings, shown: Bar) -> FetchReport:
     """
     with Landing(settings.lake, _me()) as landing:
         catalogue.write_origin(settings.lake, settings.data_origin)
-        told = _Told(shown)
+        told = Tally(shown)
         asyncio.run(_run(settings, landing, told))
     return told.report(landing.version)
 
@@ -118,58 +109,6 @@ def _me() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-@dataclass(slots=True)
-class _Told:
-    """What a run has done so far, and the bars that say so."""
-
-    shown: Bar
-    shards: int = 0
-    candles: int = 0
-    requests: int = 0
-    pages: int = 0
-    again: int = 0
-    failed: list[str] = field(default_factory=list)
-    lanes: dict[Lane, tuple[Bar, list[int]]] = field(default_factory=dict)
-
-    def planned(self, row: Outline) -> None:
-        """A lane has so much to do."""
-        lane = (row.venue, row.kind)
-        self.shards += row.shards
-        self.pages += row.requests
-        self.shown.tell(words(row))
-        self.lanes[lane] = self.shown.lane(f"{row.venue} {row.kind}", row.seconds), [0, row.requests, 0]
-
-    def landed(self, job: Job, rows: Sequence[Row]) -> None:
-        """A shard is done."""
-        bar, tally = self.lanes[job.lane]
-        tally[0] += job.row["pages"]
-        tally[2] += sum(row["candles"] for row in rows)
-        self.candles += sum(row["candles"] for row in rows)
-        self.requests += sum(row["requests"] for row in rows)
-        self.fail(row for row in rows if row["status"] == "fetch_failed")
-        bar.reach(tally[0] / tally[1], f"{tally[2]:,} candles")
-        done = sum(tally[0] for _, tally in self.lanes.values())
-        self.shown.reach(done / self.pages, f"{self.candles:,} candles")
-
-    def fail(self, rows: Iterable[Row]) -> None:
-        """What the next run will try again."""
-        self.failed += [f"{row['venue']} {row['symbol']} {row['timeframe']}: {row['detail']}" for row in rows]
-
-    def report(self, version: int) -> FetchReport:
-        """At the end."""
-        return FetchReport(
-            self.shards, self.candles, self.requests, self.pages, tuple(self.failed), version, again=self.again
-        )
-
-
-def words(row: Outline) -> str:
-    """A plan's row as a line to read before it starts."""
-    return (
-        f"{row.venue:<12} {row.kind:<5} {row.symbols:>6,} symbols {row.requests:>9,} requests "
-        f"{row.candles:>14,} candles {row.size_bytes / 2**20:>9,.0f} MB {duration(row.seconds):>9}"
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Found:
     """One lane, ready to be planned."""
@@ -182,6 +121,11 @@ class _Found:
     def rules(self) -> VenueRules:
         """Of its candles."""
         return self.source.rules
+
+    @property
+    def now_ms(self) -> int:
+        """The venue's clock, as far as it has been read."""
+        return self.source.clock.guess_ms() or 0
 
 
 class _Survey:
@@ -254,18 +198,21 @@ async def _preview(settings: Settings) -> list[Outline]:
         found = await scout.found()
         known = coverage.read(settings.lake)
         plans = await asyncio.gather(*(scout.plan(f, known) for f in found))
-        rows = [row for f, made in zip(found, plans, strict=True) for row in _outline(settings, f, made)]
+        made = [(f, _carved(settings, f, p)) for f, p in zip(found, plans, strict=True) if p is not None]
+        rows = [row for f, carved in made for row in _outline(settings, f, carved)]
         return sorted(rows, key=lambda row: -row.seconds)
     finally:
         await scout.close()
 
 
-def _outline(settings: Settings, found: _Found, made: Plan | None) -> list[Outline]:
+def _outline(settings: Settings, found: _Found, made: Carved) -> list[Outline]:
     scales = {venue: said.budget_scale for venue, said in settings.fetch.venues.items()}
-    return [] if made is None else outline(made, {found.lane: found.rules}, scales=scales)
+    rules = {found.lane: found.rules}
+    files = outline(Plan(made.bulk, made.rest.reasons), rules, scales=scales)
+    return [*outline(made.rest, rules, scales=scales), *(replace(row, what=ARCHIVES, seconds=0.0) for row in files)]
 
 
-async def _run(settings: Settings, landing: Landing, told: _Told) -> None:
+async def _run(settings: Settings, landing: Landing, told: Tally) -> None:
     lake = f"{settings.lake.uri}@"
     me = f"{lake}{landing.epoch}/"
     governor().abandon.remote(lake, but=me)  # the lease says that whoever fetched into this lake before is dead
@@ -273,7 +220,7 @@ async def _run(settings: Settings, landing: Landing, told: _Told) -> None:
     scout = _Survey(settings, f"{me}driver/")
 
     def land(job: Job, rows: list[Row]) -> None:
-        told.landed(job, rows)
+        told.landed((job.lane, job.data), job.row["pages"], rows)
         landing.land(job.data, rows)
 
     fetch = settings.fetch
@@ -291,41 +238,130 @@ async def _run(settings: Settings, landing: Landing, told: _Told) -> None:
     told.failed += [f"{venue} {kind}: {error}" for (venue, kind), error in scout.lost.items()]
 
 
-async def _work(settings: Settings, scout: _Survey, spread: Spread, landing: Landing, told: _Told) -> None:
+async def _work(settings: Settings, scout: _Survey, spread: Spread, landing: Landing, told: Tally) -> None:
     """Plan every lane as soon as its venue has answered, and fetch what is planned meanwhile."""
     found = await scout.found()
     known = coverage.read(settings.lake)
     for venue in dict.fromkeys(f.lane[0] for f in found):
         catalogue.write(settings.lake, venue, [m for f in found if f.lane[0] == venue for m in f.markets])
 
+    others = {data: coverage.read(settings.lake, data) for data in _others(settings)}
+    files: dict[Lane, tuple[pa.Table, Desk]] = {}
+
     async def prepare(lane: _Found) -> None:
         made = await scout.plan(lane, known)
         if made is None:
             return
-        reasons = made.reasons.to_pylist()
+        carved = _carved(settings, lane, made)
+        reasons = carved.rest.reasons.to_pylist()
         landing.land(CANDLES_TABLE, [], reasons)
         told.fail(row for row in reasons if row["status"] == "fetch_failed")
-        for row in _outline(settings, lane, made):
+        for row in _outline(settings, lane, carved):
             told.planned(row)
-        if made.shards.num_rows:
-            await _add(settings, spread, lane, made)
+        await _add(settings, spread, lane, carved.rest.shards, data=CANDLES_TABLE)
+        if carved.bulk.num_rows:
+            files[lane.lane] = carved.bulk, await _desk(lane, carved.bulk)
+        await _add_series(settings, spread, lane, others, told)
 
     async def prepare_all() -> None:
         await asyncio.gather(*(prepare(lane) for lane in found))
         spread.close()
+        if files:
+            await _unpack(settings, files, landing, told)
 
     await asyncio.gather(prepare_all(), spread.run())
     landing.close()
 
 
-async def _add(settings: Settings, spread: Spread, lane: _Found, made: Plan) -> None:
-    planned = set(made.shards.column("symbol").unique().to_pylist())
+def _carved(settings: Settings, lane: _Found, made: Plan) -> Carved:
+    """What of a lane's plan bulk archives do, and a paid provider in place of nobody."""
+    fetch = settings.fetch
+    return carve(
+        made,
+        lane.rules,
+        {m.symbol: m for m in lane.markets},
+        layouts(*lane.lane) if fetch.archives else (),
+        now_ms=lane.now_ms,
+        pages_per_shard=fetch.pages_per_shard,
+        has_fallback=fetch.fallback is not None,
+    )
+
+
+async def _desk(lane: _Found, shards: pa.Table) -> Desk:
+    planned = set(shards.column("symbol").unique().to_pylist())
+    listing = [raw for raw in await lane.source.listing() if raw["symbol"] in planned]
+    return Desk({m.symbol: m for m in lane.markets if m.symbol in planned}, lane.now_ms, listing)
+
+
+async def _unpack(
+    settings: Settings, files: Mapping[Lane, tuple[pa.Table, Desk]], landing: Landing, told: Tally
+) -> None:
+    """Let Ray Data fetch what lies in archives; its answers come in another thread."""
+    shards = pa.concat_tables([table for table, _ in files.values()])
+    desks = {lane: desk for lane, (_, desk) in files.items()}
+    loop = asyncio.get_running_loop()
+
+    def land(rows: list[Row]) -> None:
+        landing.land(CANDLES_TABLE, rows)
+        for row in rows:
+            told.landed(((row["venue"], kind_of(row["symbol"])), ARCHIVES), row["pages"], [row])
+
+    def drain() -> None:
+        holder = f"{settings.lake.uri}@{landing.epoch}/files/"
+        for rows in stream(settings.fetch, settings.lake, holder, shards, desks):
+            loop.call_soon_threadsafe(land, rows)
+
+    await asyncio.to_thread(drain)
+
+
+def _others(settings: Settings) -> list[Data]:
+    """What is wanted beside candles."""
+    return [data for data in KINDS_OF_DATA if any(data in s.data for s in settings.fetch.selections)]
+
+
+async def _add_series(
+    settings: Settings, spread: Spread, lane: _Found, covered: Mapping[Data, pa.Table], told: Tally
+) -> None:
+    """Plan what is wanted beside candles and what the lane's venue gives; only swaps have funding and interest."""
+    venue, kind = lane.lane
+    offered, scale = dialect(venue).series, settings.fetch.venues[venue].budget_scale
+    rules = {d: offered[d] for d in covered if d in offered and (kind == "swap") == (d != "trades")}
+    plan_from = partial(series.plan, rules, lane.markets, covered, settings.fetch.selections, now_ms=lane.now_ms)
+    made = plan_from(begins=await _begins(settings, lane, plan_from()))
+    for data, shards in made.items():
+        if shards.num_rows:
+            told.planned(series.outline_of(data, lane.rules, shards, scale=scale))
+        await _add(settings, spread, lane, shards, data=data)
+
+
+async def _begins(settings: Settings, lane: _Found, planned: Mapping[Data, pa.Table]) -> dict[tuple[Data, str], int]:
+    """Where the planned rows begin of markets whose listing does not say so; one request each."""
+    unlisted = {m.symbol: m for m in lane.markets if m.listed_ts_ms is None}
+    sought = [
+        (d, s) for d, shards in planned.items() for s in shards.column("symbol").unique().to_pylist() if s in unlisted
+    ]
+    if not sought:
+        return {}
+    source = open_series(lane.lane, settings.fetch, holder=_me(), listing=await lane.source.listing())
+    patience = Patience(settings.fetch.attempts, np.random.default_rng(0))
+    try:
+        asked = (series.find_first(source, d, unlisted[s], now_ms=lane.now_ms, patience=patience) for d, s in sought)
+        found = await asyncio.gather(*asked)
+    finally:
+        await source.close()
+    return {key: lane.now_ms if first_ms is None else first_ms for key, first_ms in zip(sought, found, strict=True)}
+
+
+async def _add(settings: Settings, spread: Spread, lane: _Found, shards: pa.Table, *, data: str) -> None:
+    if not shards.num_rows:
+        return
+    planned = set(shards.column("symbol").unique().to_pylist())
     listing = [raw for raw in await lane.source.listing() if raw["symbol"] in planned]
     rate = lane.rules.weight_per_s * settings.fetch.venues[lane.lane[0]].budget_scale / lane.rules.weight_per_page
     spread.add(
         lane.lane,
-        made.shards,
-        data=CANDLES_TABLE,
+        shards,
+        data=data,
         markets={m.symbol: m for m in lane.markets if m.symbol in planned},
         listing=(ray.put(listing),),  # in a tuple: Ray would else open it for every call
         pages_per_s=rate,

@@ -49,6 +49,7 @@ def carve(
     *,
     now_ms: int,
     pages_per_shard: int,
+    has_fallback: bool = False,
 ) -> Carved:
     """Give the archives what they serve of one venue's plan; also of what is beyond the venue's own history.
 
@@ -56,8 +57,9 @@ def carve(
         markets: by unified symbol.
         layouts: of the venue and kind, the best first; none leaves the plan as it is.
         now_ms: the venue's clock; it decides which files are out.
+        has_fallback: a paid provider is asked for what is beyond history and in no file.
     """
-    if not layouts:
+    if not layouts and not has_fallback:
         return Carved(PLAN.empty_table(), plan)
     asked, beyond = _spans(plan.shards), _spans(plan.reasons, status=_BEYOND)
     bulk: list[dict[str, Any]] = []
@@ -73,6 +75,9 @@ def carve(
         for gap in _without(asked.get(key, []), served):
             shards += _pages(key, gap, timeframe, rules.page_limit, pages_per_shard)
         for gap in _without(beyond.get(key, []), served):
+            if has_fallback:
+                bulk += _pages(key, gap, timeframe, rules.page_limit, MOST_BARS // rules.page_limit)
+                continue
             why = {"status": _BEYOND, "candles": 0, "requests": 0, "detail": details[key]}
             reasons.append({**_row(key, gap, 0), **why})
     made = Plan(pa.Table.from_pylist(shards, schema=PLAN), pa.Table.from_pylist(reasons, schema=COVERAGE))

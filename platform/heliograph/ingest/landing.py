@@ -98,7 +98,8 @@ class Landing:
         await self._patiently(self._commit)
 
     def _is_due(self) -> bool:
-        waiting = max((len(rows) for rows in (*self._waiting.values(), *self._reasons.values())), default=0)
+        parts = [len(rows) for rows in self._waiting.values()]
+        waiting = max([*parts, *(len(rows) for rows in self._reasons.values())], default=0)
         return waiting >= self._lake.parts_per_commit or (waiting > 0 and self._clock() - self._oldest_s >= OLDEST_S)
 
     async def _patiently(self, work: Callable[[], None]) -> None:

@@ -106,6 +106,7 @@ class Outline:
         candles: bars of the intervals to ask for; what was not traded will not come.
         seconds: that the venue's limit alone takes, from one address.
         size_bytes: in the lake, about.
+        what: is fetched.
     """
 
     venue: str
@@ -117,6 +118,7 @@ class Outline:
     candles: int
     seconds: float
     size_bytes: int
+    what: str = "candles"
 
 
 def outline(plan: Plan, rules: Mapping[Lane, VenueRules], *, scales: Mapping[str, float]) -> list[Outline]:

@@ -92,9 +92,6 @@ def fits(name: str, globs: Sequence[str]) -> bool:
     return _chooser(tuple(globs))(name)
 
 
-_fits = fits
-
-
 @cache
 def _chooser(globs: tuple[str, ...]) -> Callable[[str], bool]:
     """Plain names are looked up, only patterns are tried one by one."""

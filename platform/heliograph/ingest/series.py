@@ -24,6 +24,7 @@ from heliograph.core.schema import PLAN, TICK
 from heliograph.core.series import Points, SeriesPage, Trades
 from heliograph.core.timeframe import DAY_MS
 from heliograph.ingest.page import Patience
+from heliograph.ingest.plan import Outline
 from heliograph.ingest.select import fits
 from heliograph.lake import coverage as known
 from heliograph.lake.write import Row, manifest, write_part
@@ -106,6 +107,18 @@ def plan(
     return planned
 
 
+def outline_of(data: Data, rules: VenueRules, shards: pa.Table, *, scale: float) -> Outline:
+    """What fetching a venue's shards takes.
+
+    Args:
+        scale: share of the venue's limit that may be used.
+    """
+    pages, symbols = sum(shards.column("pages").to_pylist()), shards.column("symbol").unique()
+    seconds = pages * rules.weight_per_page / (rules.weight_per_s * scale)
+    count = len(symbols)
+    return Outline(rules.venue, rules.kind, count, count, shards.num_rows, pages, 0, seconds, 0, data)
+
+
 async def find_first(
     source: SeriesSource, data: Data, market: Market, *, now_ms: int, patience: Patience
 ) -> int | None:
@@ -134,6 +147,9 @@ async def fetch_series_shard(
     """Fetch what a PLAN row of `plan` asks for; MANIFEST rows as `heliograph.ingest.shard.fetch_shard` answers them.
 
     What the venue keeps no more (its answers begin more than a day late) is ``beyond_history``.
+
+    Args:
+        now_ms: a moment that the venue's clock has passed; nothing later is asked for.
     """
     told = await _walk(source, data, market, (row["start_ms"], row["end_ms"]), now_ms=now_ms, patience=patience)
     rows: list[Row] = []
@@ -169,9 +185,9 @@ async def _walk(
     now_ms: int,
     patience: Patience,
 ) -> Told:
-    """Page by page from the start to what is settled; a page that overflows is asked for again with half its interval."""
+    """Page by page from the start; a page that overflows is asked for again with half of its interval."""
     rules = source.rules_of(data)
-    at_ms, end_ms = interval[0], min(interval[1], settled_ms(data, now_ms))
+    at_ms, end_ms = interval[0], min(interval[1], now_ms)
     span_ms = end_ms - at_ms if rules.seeks_first else rules.span_ms
     pages, requests = list[SeriesPage](), 0
     while at_ms < end_ms:

@@ -28,7 +28,7 @@ from heliograph.core.errors import (
     VenueTimeout,
 )
 from heliograph.core.market import Candles, Market, VenueRules
-from heliograph.core.ports import Page
+from heliograph.core.ports import Budget, Page
 from heliograph.core.timeframe import Timeframe
 from heliograph.sources.rest import closed
 
@@ -51,6 +51,7 @@ class CoinApiSource:
 
     Args:
         rules: of the venue whose markets are asked for.
+        budget: of the provider, see `rules_of`.
         now_ms: the time; the provider tells none.
 
     Raises:
@@ -61,6 +62,7 @@ class CoinApiSource:
         self,
         rules: VenueRules,
         settings: FallbackSettings,
+        budget: Budget,
         *,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 10**6,
     ) -> None:
@@ -69,19 +71,8 @@ class CoinApiSource:
             raise ConfigError(
                 f"fetch.fallback is coinapi, but {KEY_VARIABLE} is not set: export it, or remove the fallback"
             )
-        self.rules = VenueRules(
-            venue=rules.venue,
-            kind=rules.kind,
-            timeframes=tuple(_PERIODS),
-            page_limit=_PAGE,
-            horizon_candles=None,
-            weight_per_page=1.0,
-            weight_limit=settings.requests_per_s,
-            window_s=1.0,
-            seeks_first=True,
-            pool="coinapi",
-            is_certified=False,
-        )
+        self.rules = rules_of(rules, settings)
+        self._budget = budget
         self._settings = settings
         self._now_ms = now_ms
         self._headers = {"X-CoinAPI-Key": key, "Accept": "application/json"}
@@ -130,6 +121,7 @@ class CoinApiSource:
             self._session = aiohttp.ClientSession(
                 headers=self._headers, timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s)
             )
+        await self._budget(1.0)
         try:
             async with self._session.get(url) as answer:
                 body = await answer.read()
@@ -138,8 +130,28 @@ class CoinApiSource:
         except aiohttp.ClientError as e:
             raise Retryable(f"coinapi can't be reached: {e}") from e
         if answer.status != 200:
-            raise _refusal(answer.status, answer.headers, body)
+            refusal = _refusal(answer.status, answer.headers, body)
+            if isinstance(refusal, RateLimited):
+                self._budget.pause(refusal.retry_after_s)
+            raise refusal
         return body
+
+
+def rules_of(rules: VenueRules, settings: FallbackSettings) -> VenueRules:
+    """What the provider grants for a venue's markets; one budget for all venues."""
+    return VenueRules(
+        venue=rules.venue,
+        kind=rules.kind,
+        timeframes=tuple(_PERIODS),
+        page_limit=_PAGE,
+        horizon_candles=None,
+        weight_per_page=1.0,
+        weight_limit=settings.requests_per_s,
+        window_s=1.0,
+        seeks_first=True,
+        pool="coinapi",
+        is_certified=False,
+    )
 
 
 def symbol_id(market: Market) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, overload
 
 import numpy as np
@@ -56,7 +57,7 @@ class CcxtSeries:
     ) -> None:
         self.rules = catalog.rules(venue, kind)
         self.clock = VenueClock(monotonic_s)
-        self._series = catalog.dialect(venue).series
+        self._dialect = catalog.dialect(venue)
         self._client = CcxtClient(
             venue, settings, _Raised(budget), kind=kind, now_ms=self.clock.guess_ms, listing=listing
         )
@@ -67,17 +68,25 @@ class CcxtSeries:
         Raises:
             ConfigError: it is not known to give any.
         """
-        if data not in self._series:
+        if data not in self._dialect.series:
             raise ConfigError(f"no {data.replace('_', ' ')} is known to be had from {self.rules.venue}: leave it out")
-        return self._series[data]
+        return self._dialect.series[data]
+
+    async def now_ms(self) -> int:
+        """The venue's own clock, read now; one request."""
+        told, answer = await self._client.call(self._dialect.clock)
+        date = "" if answer is None else answer.headers.get("date", "")
+        now_ms = told if isinstance(told, int) else int(parsedate_to_datetime(date).timestamp() * 1_000)
+        self.clock.read(now_ms)
+        return now_ms
 
     async def fetch_page(
         self, data: Data, market: Market, start_ms: int, end_ms: int, now_ms: int
     ) -> tuple[SeriesPage, int]:
-        """The first rows of ``[start_ms, end_ms)``; one request.
+        """The first rows of ``[start_ms, end_ms)``; one request, and before the first one those for markets and time.
 
         Args:
-            now_ms: a reading of the venue's clock; see `settled_ms` for what may be asked for at it.
+            now_ms: a moment that the venue's clock has passed; nothing later is asked for.
 
         Returns:
             The page, and up to where it answers: all rows before that moment are in it. That moment is ``start_ms`` where
@@ -87,10 +96,10 @@ class CcxtSeries:
             Retryable, SymbolGone, Permanent: see `heliograph.sources.errors`.
             SchemaMismatch: the venue sent a number that is none, or more rows of one moment than a page holds.
         """
-        rules = self.rules_of(data)
-        if now_ms > (self.clock.at_least_ms or 0):
-            self.clock.read(now_ms)
+        rules, end_ms = self.rules_of(data), min(end_ms, now_ms)
         await self._client.load()
+        if self.clock.at_least_ms is None:
+            await self.now_ms()
         least = _least_weight.set(rules.weight)
         try:
             told, answer = await self._client.call(*_call(data, rules, market, start_ms, end_ms))
@@ -100,8 +109,8 @@ class CcxtSeries:
             raise SchemaMismatch(f"{self.rules.venue} gave {data} of {market.symbol} without an HTTP answer")
         rows = _trades(told) if data == "trades" else _points(told, data)
         sure, reached_ms = first_rows(rows, rules, start_ms, end_ms, is_full=len(told) >= rules.page_limit)
-        guess_ms = self.clock.guess_ms() or now_ms
-        return SeriesPage(sure, answer.url, answer.query, answer.sha256, guess_ms), reached_ms
+        came_ms = self.clock.guess_ms() or now_ms
+        return SeriesPage(sure, answer.url, answer.query, answer.sha256, came_ms), reached_ms
 
     async def close(self) -> None:
         """Free the connections."""

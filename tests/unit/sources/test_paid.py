@@ -16,7 +16,8 @@ from heliograph.core.market import Market
 from heliograph.core.ports import Page
 from heliograph.core.timeframe import HOUR_MS, parse
 from heliograph.sources import catalog
-from heliograph.sources.paid import KEY_VARIABLE, CoinApiSource
+from heliograph.sources.budget import LocalBudget
+from heliograph.sources.paid import KEY_VARIABLE, CoinApiSource, rules_of
 
 BITCOIN = Market("kraken", "BTC/USD", "spot", "BTC", "USD", Decimal("0.1"), Decimal("0.001"), Decimal(5))
 NOW_MS = 10 * HOUR_MS + 60_000
@@ -27,6 +28,10 @@ def bar(hour: int, price: float = 100.0) -> dict[str, object]:
     start = f"1970-01-01T{hour:02d}:00:00.0000000Z"
     prices = {f"price_{name}": price for name in ("open", "high", "low", "close")}
     return {"time_period_start": start, **prices, "volume_traded": 1.5, "trades_count": 3}
+
+
+def budget(settings: FallbackSettings) -> LocalBudget:
+    return LocalBudget.of(rules_of(catalog.rules("kraken"), settings), 1.0)
 
 
 async def ask(handler: Handler) -> tuple[Page, web.Request]:
@@ -44,7 +49,7 @@ async def ask(handler: Handler) -> tuple[Page, web.Request]:
     await site.start()
     port = runner.addresses[0][1]
     settings = FallbackSettings(url=f"http://127.0.0.1:{port}")
-    source = CoinApiSource(catalog.rules("kraken"), settings, now_ms=lambda: NOW_MS)
+    source = CoinApiSource(catalog.rules("kraken"), settings, budget(settings), now_ms=lambda: NOW_MS)
     try:
         return await source.fetch_page(BITCOIN, parse("1h"), 2 * HOUR_MS, 20 * HOUR_MS), asked[0]
     finally:
@@ -89,4 +94,4 @@ def test_what_is_no_array_of_candles_is_refused(body: bytes) -> None:
 def test_without_a_key_it_says_which_variable_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(KEY_VARIABLE)
     with pytest.raises(ConfigError, match=KEY_VARIABLE):
-        CoinApiSource(catalog.rules("kraken"), FallbackSettings())
+        CoinApiSource(catalog.rules("kraken"), FallbackSettings(), budget(FallbackSettings()))

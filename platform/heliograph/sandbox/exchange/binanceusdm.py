@@ -170,10 +170,9 @@ class BinanceUsdm:
         timeframe = TIMEFRAMES[query["period"]]
         found = self.book.open_interest(symbol, timeframe, oldest_ms if start_ms is None else start_ms, end_ms)
         points = _part(found[-min(limit or _INTEREST_DEFAULT, _INTEREST_PAGE) :], is_cut=request.is_cut)
-        scale = self.book.listing(symbol).scales.volume
-        amount = printed(scale, max(scale, 8))
-        rows = [{"symbol": query["symbol"], "sumOpenInterest": amount % v, "timestamp": t} for t, v in points]
-        return _json([row | {"sumOpenInterestValue": "", "CMCCirculatingSupply": ""} for row in rows])
+        listing = self.book.listing(symbol)
+        today = self.book.window(symbol, TIMEFRAMES["1d"], 0, _FOREVER_MS).newest(1).bars(listing)
+        return _json([_interest_row(listing, ts_ms, v, v * today[-1].close) for ts_ms, v in points])
 
     def _exchange_info(self) -> dict[str, Any]:
         return {
@@ -189,8 +188,19 @@ class BinanceUsdm:
         }
 
 
-def _part(rows: Points, *, is_cut: bool) -> Points:
+def _part(rows: list[tuple[int, float]], *, is_cut: bool) -> list[tuple[int, float]]:
     return rows[: len(rows) // 2] if is_cut else rows
+
+
+def _interest_row(listing: Listing, ts_ms: int, amount: float, value: float) -> dict[str, Any]:
+    """A point; its value in quote units, which no tape holds, is estimated at today's price."""
+    return {
+        "symbol": _id(listing),
+        "sumOpenInterest": printed(listing.scales.volume, max(listing.scales.volume, 8)) % amount,
+        "sumOpenInterestValue": f"{value:.8f}",
+        "CMCCirculatingSupply": "0.00000000",
+        "timestamp": ts_ms,
+    }
 
 
 def _id(listing: Listing) -> str:

@@ -16,6 +16,7 @@ from heliograph.sandbox.tape import Bar, Scales, Tape
 
 _FOREVER_MS = 2**53
 _PAGE, _DEFAULT_PAGE = 1_000, 200
+_SERIES_PAGE, _INTEREST_DEFAULT = 200, 50
 _LISTED = 6
 _FIRST = ("BTC/USDT", "ETH/USDT", "XRP/USDT")
 _SPOT_ARGS = 10  # of one subscribe frame; linear takes any number
@@ -23,6 +24,7 @@ _MINUTES = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h")
 _INTERVALS = {str(TIMEFRAMES[name].ms // MINUTE_MS): TIMEFRAMES[name] for name in _MINUTES}
 _INTERVALS |= {"D": TIMEFRAMES["1d"], "W": TIMEFRAMES["1w"], "M": TIMEFRAMES["1M"]}
 _NAMES = {timeframe: name for name, timeframe in _INTERVALS.items()}
+_PERIODS = {"5min": "5m", "15min": "15m", "30min": "30m", "1h": "1h", "4h": "4h", "1d": "1d"}
 _CATEGORIES = {"spot": "spot", "swap": "linear"}
 
 
@@ -53,10 +55,14 @@ class Bybit:
         return Charge("all", 1.0, limit=600.0, window_s=5.0)
 
     def answer(self, request: Request) -> Reply:
-        """The public endpoints that candles need."""
+        """The public endpoints that candles, funding rates and open interest need."""
         match request.path:
             case "/v5/market/kline":
                 return self._klines(request)
+            case "/v5/market/funding/history":
+                return self._fundings(request)
+            case "/v5/market/open-interest":
+                return self._interest(request)
             case "/v5/market/instruments-info":
                 return self._instruments(request)
             case "/v5/market/time":
@@ -145,6 +151,44 @@ class Bybit:
         head %= (category.encode(), query["symbol"].encode())
         return Reply(200, head + b",".join(reversed(rows)) + tail)
 
+    def _fundings(self, request: Request) -> Reply:
+        """The newest 200 rates up to an inclusive end, descending; a start alone is refused."""
+        query = request.query
+        try:
+            start_ms, end_ms, limit = (integer(query, name) for name in ("startTime", "endTime", "limit"))
+        except ValueError:
+            return self._error(10001, "Request parameter error.")
+        symbol = self._symbols.get(("linear", query.get("symbol", "")))
+        if not symbol or query.get("category") != "linear":
+            return self._error(10001, "params error: Symbol Invalid")
+        if start_ms is not None and end_ms is None:
+            return self._error(10001, "Request parameter error.")  # the documentation gives no words
+        found = self.book.funding(symbol, start_ms or 0, _FOREVER_MS if end_ms is None else end_ms + 1)
+        rates = _newest(found, min(limit or _SERIES_PAGE, _SERIES_PAGE), is_cut=request.is_cut)
+        name = query["symbol"]
+        rows = [{"symbol": name, "fundingRate": f"{r:.8f}", "fundingRateTimestamp": str(t)} for t, r in rates]
+        return self._ok({"category": "linear", "list": rows})
+
+    def _interest(self, request: Request) -> Reply:
+        """The newest 200 points up to an inclusive end, descending; a start alone means nothing (ccxt PR 30016)."""
+        query = request.query
+        try:
+            start_ms, end_ms, limit = (integer(query, name) for name in ("startTime", "endTime", "limit"))
+        except ValueError:
+            return self._error(10001, "Request parameter error.")
+        symbol = self._symbols.get(("linear", query.get("symbol", "")))
+        period = _PERIODS.get(query.get("intervalTime", ""))
+        if not symbol or query.get("category") != "linear":
+            return self._error(10001, "params error: Symbol Invalid")
+        if not period:
+            return self._error(10001, "Invalid period!")
+        start_ms = 0 if end_ms is None else start_ms or 0
+        end_ms = _FOREVER_MS if end_ms is None else end_ms + 1
+        found = self.book.open_interest(symbol, TIMEFRAMES[period], start_ms, end_ms)
+        points = _newest(found, min(limit or _INTEREST_DEFAULT, _SERIES_PAGE), is_cut=request.is_cut)
+        rows = [_interest_row(self.book.listing(symbol), ts_ms, amount) for ts_ms, amount in points]
+        return self._ok({"symbol": query["symbol"], "category": "linear", "list": rows, "nextPageCursor": ""})
+
     def _instruments(self, request: Request) -> Reply:
         """Markets that trade, or those that have closed; there are none before their launch."""
         category, status = request.query.get("category", ""), request.query.get("status", "Trading")
@@ -170,6 +214,17 @@ class Bybit:
     ) -> Reply:
         body = {"retCode": code, "retMsg": message, "result": result, "retExtInfo": {}}
         return Reply(status, orjson.dumps(body | {"time": self.book.clock.now_ms()}), headers or {})
+
+
+def _newest(rows: list[tuple[int, float]], count: int, *, is_cut: bool) -> list[tuple[int, float]]:
+    """The last ``count`` rows, the newest first."""
+    return rows[: -1 - (count // 2 if is_cut else count) : -1]
+
+
+def _interest_row(listing: Listing, ts_ms: int, amount: float) -> dict[str, str]:
+    """A point: coins of both sides, and of one."""
+    coins = printed(listing.scales.volume + 1)
+    return {"openInterest": coins % amount, "singleOpenInterest": coins % (amount / 2), "timestamp": str(ts_ms)}
 
 
 def _category(listing: Listing) -> str:

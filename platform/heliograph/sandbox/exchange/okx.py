@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Self
 
 import orjson
 
-from heliograph.core.market import Kind
+from heliograph.core.market import Kind, kind_of
 from heliograph.core.ports import Clock
-from heliograph.core.timeframe import HOUR_MS, TIMEFRAMES, Timeframe
+from heliograph.core.timeframe import DAY_MS, HOUR_MS, TIMEFRAMES, Timeframe
 from heliograph.sandbox.book import Book, Listing
 from heliograph.sandbox.exchange.wire import Refusal, Reply, Request, Talk, Topic, integer, printed
 from heliograph.sandbox.meter import Charge
@@ -21,8 +21,14 @@ _LISTED = 6
 _FIRST = ("BTC/USDT", "ETH/USDT")
 _CONTRACTS = 10  # of a swap, in one coin
 _RECENT = 1_440
+_SERIES_PAGE = 100
+_FUNDING_MS, _INTERESTS = 90 * DAY_MS, 1_440
+_FUNDING, _INTEREST = "/api/v5/public/funding-rate-history", "/api/v5/rubik/stat/contracts/open-interest-history"
+_PERIODS = {"5m": TIMEFRAMES["5m"], "1H": TIMEFRAMES["1h"], "1D": TIMEFRAMES["1d"]}
 _CANDLES, _HISTORY = "/api/v5/market/candles", "/api/v5/market/history-candles"
 _LIMITS = {_CANDLES: 40.0, _HISTORY: 20.0, "/api/v5/public/instruments": 20.0, "/api/v5/public/time": 10.0}
+
+_LIMITS |= {_FUNDING: 10.0, _INTEREST: 10.0}
 
 
 def _bars() -> dict[str, Timeframe]:
@@ -61,15 +67,21 @@ class Okx:
         return cls(Book(tape, clock, [*spot, *swaps]))
 
     def charge(self, request: Request) -> Charge:
-        """Calls in two seconds, for each endpoint and, for instruments, each type."""
+        """Calls in two seconds, for each endpoint and, for instruments, each type; for rates and interest, each swap."""
         pool = request.path + request.query.get("instType", "") + request.query.get("uly", "")
+        if request.path in (_FUNDING, _INTEREST):
+            pool += request.query.get("instId", "")
         return Charge(pool, 1.0, limit=_LIMITS.get(request.path, 20.0), window_s=2.0)
 
     def answer(self, request: Request) -> Reply:
-        """The public endpoints that candles need."""
+        """The public endpoints that candles, funding rates and open interest need."""
         match request.path:
             case "/api/v5/market/candles" | "/api/v5/market/history-candles":
                 return self._candles(request)
+            case "/api/v5/public/funding-rate-history":
+                return self._fundings(request)
+            case "/api/v5/rubik/stat/contracts/open-interest-history":
+                return self._interest(request)
             case "/api/v5/public/instruments":
                 wanted = request.query.get("instType", "").lower()
                 return _json([_instrument(listing) for listing in self.book.listings() if listing.kind == wanted])
@@ -143,6 +155,51 @@ class Okx:
             window = window.newest(len(window) // 2)
         rows = window.rows(self.book.listing(symbol), _row)
         return Reply(200, b'{"code":"0","msg":"","data":[' + b",".join(reversed(rows)) + b"]}")
+
+    def _fundings(self, request: Request) -> Reply:
+        """The newest 100 rates of three months between exclusive bounds, descending."""
+        try:
+            before_ms, after_ms, limit = (integer(request.query, name) for name in ("before", "after", "limit"))
+        except ValueError:
+            return _error(200, "51000", "Parameter before, after or limit error")
+        name = request.query.get("instId", "")
+        symbol = self._symbols.get(name)
+        if not symbol or kind_of(symbol) != "swap":
+            return _error(200, "51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.")
+        oldest_ms = self.book.clock.now_ms() - _FUNDING_MS
+        start_ms = max(oldest_ms, 0 if before_ms is None else before_ms + 1)
+        found = self.book.funding(symbol, start_ms, _FOREVER_MS if after_ms is None else after_ms)
+        rates = _newest(found, min(limit or _SERIES_PAGE, _SERIES_PAGE), is_cut=request.is_cut)
+        both = {"instType": "SWAP", "instId": name, "formulaType": "withRate", "method": "current_period"}
+        rows = [{"fundingTime": str(t), "fundingRate": f"{r:.8f}", "realizedRate": f"{r:.8f}"} for t, r in rates]
+        return _json([both | row for row in rows])
+
+    def _interest(self, request: Request) -> Reply:
+        """The newest 100 of 1440 points between exclusive bounds, descending: contracts, coins, dollars."""
+        query = request.query
+        try:
+            begin_ms, end_ms, limit = (integer(query, name) for name in ("begin", "end", "limit"))
+        except ValueError:
+            return _error(200, "51000", "Parameter begin, end or limit error")
+        symbol, period = self._symbols.get(query.get("instId", "")), _PERIODS.get(query.get("period", "5m"))
+        if not symbol or kind_of(symbol) != "swap":
+            return _error(200, "51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.")
+        if not period:
+            return _error(200, "51000", "Parameter period error")
+        oldest_ms = self.book.clock.now_ms() - _INTERESTS * period.ms
+        start_ms = max(oldest_ms, 0 if begin_ms is None else begin_ms + 1)
+        found = self.book.open_interest(symbol, period, start_ms, _FOREVER_MS if end_ms is None else end_ms)
+        points = _newest(found, min(limit or _SERIES_PAGE, _SERIES_PAGE), is_cut=request.is_cut)
+        listing = self.book.listing(symbol)
+        today = self.book.window(symbol, TIMEFRAMES["1d"], 0, _FOREVER_MS).newest(1).bars(listing)
+        amount = printed(listing.scales.volume)
+        # the dollars, which no tape holds, are estimated at today's price
+        return _json([[str(t), amount % (v * _CONTRACTS), amount % v, f"{v * today[-1].close:.4f}"] for t, v in points])
+
+
+def _newest(rows: list[tuple[int, float]], count: int, *, is_cut: bool) -> list[tuple[int, float]]:
+    """The last ``count`` rows, the newest first."""
+    return rows[: -1 - (count // 2 if is_cut else count) : -1]
 
 
 def _id(listing: Listing) -> str:

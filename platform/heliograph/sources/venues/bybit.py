@@ -6,7 +6,8 @@ import re
 from dataclasses import replace
 
 from heliograph.core.market import VenueRules
-from heliograph.sources.dialect import Ask, Call, Dialect, Layout
+from heliograph.core.timeframe import HOUR_MS
+from heliograph.sources.dialect import Ask, Call, Dialect, Layout, SeriesRules, until_inclusive
 
 _SPOT = VenueRules(
     venue="bybit",
@@ -35,6 +36,11 @@ DIALECT = Dialect(
     rules={"spot": _SPOT, "swap": replace(_SPOT, kind="swap")},
     layouts={"spot": _LAYOUT, "swap": _LAYOUT},
     call=call,
+    # both answer with the newest rows up to an inclusive end; ccxt PR 30016 saw open interest of May 2022
+    series={
+        "funding": SeriesRules(200, 199 * 8 * HOUR_MS, until_inclusive),
+        "open_interest": SeriesRules(200, 199 * HOUR_MS, until_inclusive),
+    },
     options={"spot": {"fetchMarkets": {"types": ["spot"]}}, "swap": {"fetchMarkets": {"types": ["linear"]}}},
     symbols_per_watch=10,  # of spot; a frame with more is refused
     codes={

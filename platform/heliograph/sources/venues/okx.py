@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from heliograph.core.market import Kind, VenueRules
-from heliograph.sources.dialect import Ask, Call, Dialect, Layout, shortest_ms
+from heliograph.core.timeframe import DAY_MS, HOUR_MS
+from heliograph.sources.dialect import Ask, Call, Dialect, Layout, SeriesRules, shortest_ms, until_inclusive
 
 # `candles` serves the newest 1,440 bars at half the weight, `history-candles` all others; the rest is room for a clock
 # that was read a while ago
@@ -34,10 +36,20 @@ def call(ask: Ask) -> Call:
     return Call(ask.start_ms, ask.limit, params)
 
 
+def before_end(_: int, end_ms: int) -> Mapping[str, object]:
+    """Funding rates come up to an exclusive end, newest first; ccxt has no name for it."""
+    return {"after": str(end_ms)}
+
+
 DIALECT = Dialect(
     rules={"spot": _SPOT, "swap": replace(_SPOT, kind="swap")},
     layouts=_LAYOUTS,
     call=call,
+    series={
+        "funding": SeriesRules(100, 99 * 8 * HOUR_MS, before_end, horizon_ms=90 * DAY_MS),  # of the last three months
+        # the newest 1,440 entries by its documents; others saw it end after five days (not verified)
+        "open_interest": SeriesRules(100, 99 * HOUR_MS, until_inclusive, horizon_ms=1_440 * HOUR_MS),
+    },
     options={"spot": {"fetchMarkets": {"types": ["spot"]}}, "swap": {"fetchMarkets": {"types": ["swap"]}}},
     # ccxt subscribes bars from 6h up by their UTC+8 names, while its REST call asks for the UTC ones
     stream_timeframes={"6h": "6Hutc", "12h": "12Hutc", "1d": "1Dutc", "1w": "1Wutc", "1M": "1Mutc"},
