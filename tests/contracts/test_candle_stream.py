@@ -101,7 +101,7 @@ class Listener:
 
     def __init__(self, stream: CcxtStream, venue: str, symbols: Sequence[str], timeframe: str, since_ms: int) -> None:
         self.found: list[CandleClosed] = []
-        self._bars = grid(venue, timeframe)
+        self._venue, self._bars, self._since_ms = venue, grid(venue, timeframe), since_ms
         self._newest = dict.fromkeys(symbols, 0)
         self._came = asyncio.Event()
         markets = [market(venue, symbol) for symbol in symbols]
@@ -124,11 +124,15 @@ class Listener:
             self._task.result()
         await working
 
-    async def until(self, end_ms: int) -> list[CandleClosed]:
-        """What came, once every bar that closes by ``end_ms`` did."""
-        while any(self._bars.next(self._bars.close_ms(open_ms)) <= end_ms for open_ms in self._newest.values()):
-            await self.during(self._came.wait())
-            self._came.clear()
+    async def until(self, world: Sandbox, end_ms: int) -> list[CandleClosed]:
+        """What came, once every bar did that the venue has from before ``end_ms``."""
+        for symbol in self._newest:
+            truth = await asyncio.to_thread(
+                world.venue_candles, self._venue, symbol, self._bars.name, start_ms=self._since_ms, end_ms=end_ms
+            )
+            while len(truth) and self._newest[symbol] < int(truth.open_ts_ms[-1]):
+                await self.during(self._came.wait())
+                self._came.clear()
         return self.found
 
     async def _listen(self, closed: AsyncGenerator[CandleClosed, None]) -> None:
@@ -166,7 +170,7 @@ async def collect(
     ):
         await listener.during(subscribed(world, {served[0]: len(symbols)}))
         await listener.during(script())
-        return await listener.until(grid(served[0], timeframe).floor(await settle(world)))
+        return await listener.until(world, await settle(world))
 
 
 def assert_each_once_as_the_venue_has_it(
@@ -318,7 +322,7 @@ def test_every_native_timeframe_streams_as_the_history_has_it(served: Served, tm
                 await asyncio.to_thread(world.advance, step_ms)
             now_ms = await settle(world)
             for name, (listener, since_ms) in listeners.items():
-                found = await listener.until(grid(served[0], name).floor(now_ms))
+                found = await listener.until(world, now_ms)
                 told: Any = {"since_ms": since_ms, "end_ms": now_ms, "timeframe": name}
                 assert_each_once_as_the_venue_has_it(world, served, found, [symbol], **told)
 
@@ -361,7 +365,7 @@ async def break_connections(
         await subscribed(world, subscriptions)
         await asyncio.to_thread(world.advance, HOUR_MS)
         end_ms = await settle(world)
-        return broken, {served: await listener.until(end_ms) for served, listener in listeners.items()}
+        return broken, {served: await listener.until(world, end_ms) for served, listener in listeners.items()}
 
 
 @pytest.mark.e2e

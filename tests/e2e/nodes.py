@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import threading
@@ -66,6 +67,7 @@ def story(folder: Path, held: ExitStack) -> dict[str, object]:
         head_node_args={"num_cpus": 0, "_system_config": _QUICK_HEALTH, "include_dashboard": False},
     )
     held.callback(cluster.shutdown)
+    os.environ[EGRESS_VARIABLE] = worlds[0].proxy_url  # the driver goes out by the first node's address
     nodes = [_join(cluster, worlds[0])]
     ray.init(cluster.address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
     held.callback(ray.shutdown)

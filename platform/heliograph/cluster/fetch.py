@@ -30,7 +30,7 @@ from heliograph.ingest.series import KINDS_OF_DATA
 from heliograph.ingest.shard import fetch_shard
 from heliograph.ingest.spread import Job, Spread
 from heliograph.ingest.survey import survey
-from heliograph.ingest.tally import FetchReport, Tally
+from heliograph.ingest.tally import ARCHIVES, FetchReport, Tally
 from heliograph.lake import coverage
 from heliograph.lake.audit import BadPart
 from heliograph.lake.commit import Committer
@@ -45,9 +45,6 @@ from heliograph.telemetry.progress import Bar
 from heliograph.wiring import catalogue
 
 __all__ = ["FetchReport", "budget", "preview", "repair", "run"]
-
-ARCHIVES = "archives"
-"""What stands for candles out of bulk files in a run's outline."""
 
 
 def run(settings: Settings, shown: Bar) -> FetchReport:
@@ -327,14 +324,16 @@ async def _add_series(
     offered, scale = dialect(venue).series, settings.fetch.venues[venue].budget_scale
     rules = {d: offered[d] for d in covered if d in offered and (kind == "swap") == (d != "trades")}
     plan_from = partial(series.plan, rules, lane.markets, covered, settings.fetch.selections, now_ms=lane.now_ms)
-    made = plan_from(begins=await _begins(settings, lane, plan_from()))
+    made = plan_from(begins=await _begins(settings, lane, plan_from(), told))
     for data, shards in made.items():
         if shards.num_rows:
             told.planned(series.outline_of(data, lane.rules, shards, scale=scale))
         await _add(settings, spread, lane, shards, data=data)
 
 
-async def _begins(settings: Settings, lane: _Found, planned: Mapping[Data, pa.Table]) -> dict[tuple[Data, str], int]:
+async def _begins(
+    settings: Settings, lane: _Found, planned: Mapping[Data, pa.Table], told: Tally
+) -> dict[tuple[Data, str], int]:
     """Where the planned rows begin of markets whose listing does not say so; one request each."""
     unlisted = {m.symbol: m for m in lane.markets if m.listed_ts_ms is None}
     sought = [
@@ -344,12 +343,20 @@ async def _begins(settings: Settings, lane: _Found, planned: Mapping[Data, pa.Ta
         return {}
     source = open_series(lane.lane, settings.fetch, holder=_me(), listing=await lane.source.listing())
     patience = Patience(settings.fetch.attempts, np.random.default_rng(0))
+
+    async def begin(data: Data, symbol: str) -> int:
+        """What can't be told now is left to the next run."""
+        try:
+            first_ms = await series.find_first(source, data, unlisted[symbol], now_ms=lane.now_ms, patience=patience)
+        except (Retryable, Permanent) as e:
+            told.failed.append(f"{lane.lane[0]} {symbol} {data}: {e}")
+            return lane.now_ms
+        return lane.now_ms if first_ms is None else first_ms
+
     try:
-        asked = (series.find_first(source, d, unlisted[s], now_ms=lane.now_ms, patience=patience) for d, s in sought)
-        found = await asyncio.gather(*asked)
+        return dict(zip(sought, await asyncio.gather(*(begin(*key) for key in sought)), strict=True))
     finally:
         await source.close()
-    return {key: lane.now_ms if first_ms is None else first_ms for key, first_ms in zip(sought, found, strict=True)}
 
 
 async def _add(settings: Settings, spread: Spread, lane: _Found, shards: pa.Table, *, data: str) -> None:

@@ -13,7 +13,7 @@ from heliograph.core.calendars import grid
 from heliograph.core.market import Market, VenueRules
 from heliograph.core.schema import COVERAGE, PLAN
 from heliograph.core.timeframe import DAY_MS, Timeframe
-from heliograph.ingest.archive import cut
+from heliograph.ingest.archive import cut, split
 from heliograph.ingest.plan import Plan, forward, least_pages
 from heliograph.lake.coverage import Interval, Key, merge, subtract
 from heliograph.sources.archive.layout import Layout
@@ -33,7 +33,7 @@ class Carved:
     """A plan in two.
 
     Attributes:
-        bulk: PLAN rows for the archives; ``pages`` counts the files' months and the page that proves the seam.
+        bulk: PLAN rows for the archives; ``pages`` counts the files and the page that proves the seam.
         rest: what the venue is asked for, and what nobody has.
     """
 
@@ -71,10 +71,11 @@ def carve(
         layout = chosen(layouts, markets[key[2]], timeframe, rules)
         wanted = merge([*asked.get(key, []), *beyond.get(key, [])])
         served = [] if layout is None else _served(layout, markets[key[2]], timeframe, wanted, now_ms=now_ms)
-        bulk += [_row(key, i, -(-(i[1] - i[0]) // _MONTH_MS) + 1) for i in served]
-        for gap in _without(asked.get(key, []), served):
+        bulk += [_row(key, i, pages) for i, pages in served]
+        done = [interval for interval, _ in served]
+        for gap in _without(asked.get(key, []), done):
             shards += _pages(key, gap, timeframe, rules.page_limit, pages_per_shard)
-        for gap in _without(beyond.get(key, []), served):
+        for gap in _without(beyond.get(key, []), done):
             if has_fallback:
                 bulk += _pages(key, gap, timeframe, rules.page_limit, MOST_BARS // rules.page_limit)
                 continue
@@ -99,12 +100,14 @@ def chosen(layouts: Sequence[Layout], market: Market, timeframe: Timeframe, rule
 
 def _served(
     layout: Layout, market: Market, timeframe: Timeframe, wanted: Iterable[Interval], *, now_ms: int
-) -> list[Interval]:
-    return [
+) -> list[tuple[Interval, int]]:
+    """Shards, and how many files and pages each takes."""
+    shards = [
         shard
         for interval in wanted
         for shard in cut(layout, market, timeframe, interval, now_ms=now_ms, most_bars=MOST_BARS)[0]
     ]
+    return [(shard, len(split(layout, market, timeframe, shard, now_ms)[0]) + 1) for shard in shards]
 
 
 def _spans(table: pa.Table, *, status: str | None = None) -> dict[Key, list[Interval]]:

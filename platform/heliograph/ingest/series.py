@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol, get_args
@@ -20,7 +20,7 @@ from heliograph.core.errors import (
 )
 from heliograph.core.market import Market, VenueRules
 from heliograph.core.ports import ObjectStore
-from heliograph.core.schema import PLAN, TICK
+from heliograph.core.schema import COVERAGE, PLAN, TICK
 from heliograph.core.series import Points, SeriesPage, Trades
 from heliograph.core.timeframe import DAY_MS
 from heliograph.ingest.page import Patience
@@ -28,6 +28,7 @@ from heliograph.ingest.plan import Outline
 from heliograph.ingest.select import fits
 from heliograph.lake import coverage as known
 from heliograph.lake.write import Row, manifest, write_part
+from heliograph.sources import catalog
 from heliograph.sources.dialect import Data, SeriesRules
 from heliograph.sources.series import OPEN_INTEREST_TIMEFRAME, settled_ms
 
@@ -72,6 +73,29 @@ def timeframe_of(data: Data) -> str:
     return OPEN_INTEREST_TIMEFRAME if data == "open_interest" else TICK
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """An interval of one market's data that the selections want, up to what is settled.
+
+    Attributes:
+        first_ms: when the first row ever happened, as far as known.
+        oldest_ms: the venue keeps nothing older.
+        covered: what is there or known to be absent.
+    """
+
+    data: Data
+    series: SeriesRules
+    market: Market
+    interval: known.Interval
+    first_ms: int
+    oldest_ms: int
+    covered: Sequence[known.Interval]
+
+    @property
+    def key(self) -> known.Key:
+        return self.market.venue, timeframe_of(self.data), self.market.symbol
+
+
 def plan(
     rules: Mapping[Data, SeriesRules],
     markets: Sequence[Market],
@@ -87,24 +111,54 @@ def plan(
         covered: COVERAGE of each data's own table.
         begins: by symbol, where the first row is known from `find_first`; else the market's listing tells it.
     """
-    planned: dict[Data, pa.Table] = {}
-    for data, series in rules.items():
-        index, rows = known.index(covered[data]), list[dict[str, Any]]()
-        wanted = [s for s in selections if data in s.data]
-        for market in markets:
-            key = (market.venue, timeframe_of(data), market.symbol)
-            oldest_ms = 0 if series.horizon_ms is None else now_ms - series.horizon_ms
-            first_ms = max(oldest_ms, market.listed_ts_ms or 0, begins.get((data, market.symbol), 0))
-            spans = [
-                _span(s, first_ms, settled_ms(data, now_ms))
-                for s in wanted
-                if fits(market.venue, s.venues) and fits(market.symbol, s.symbols)
-            ]
-            for span in known.merge(spans):
-                for gap in known.subtract(span, index.get(key, [])):
-                    rows += _cut(key, gap, series, data)
-        planned[data] = pa.Table.from_pylist(rows, schema=PLAN)
-    return planned
+    rows: dict[Data, list[dict[str, Any]]] = {data: [] for data in rules}
+    for wish in _wishes(rules, markets, covered, selections, now_ms=now_ms, begins=begins):
+        start_ms, end_ms = wish.interval
+        for gap in known.subtract((max(start_ms, wish.first_ms, wish.oldest_ms), end_ms), wish.covered):
+            rows[wish.data] += _cut(wish.key, gap, wish.series, wish.data)
+    return {data: pa.Table.from_pylist(found, schema=PLAN) for data, found in rows.items()}
+
+
+def reasons(
+    rules: Mapping[Data, SeriesRules],
+    markets: Sequence[Market],
+    covered: Mapping[Data, pa.Table],
+    selections: Sequence[Selection],
+    *,
+    now_ms: int,
+    begins: Mapping[tuple[Data, str], int] = MappingProxyType({}),
+) -> dict[Data, pa.Table]:
+    """COVERAGE rows of what `plan` leaves out and need not be asked for: before the first row, and past the horizon."""
+    rows: dict[Data, list[dict[str, Any]]] = {data: [] for data in rules}
+    for wish in _wishes(rules, markets, covered, selections, now_ms=now_ms, begins=begins):
+        start_ms, end_ms = wish.interval
+        begin_ms = min(max(start_ms, wish.first_ms), end_ms)
+        for status, piece in (
+            ("not_listed", (start_ms, begin_ms)),
+            ("beyond_history", (begin_ms, min(wish.oldest_ms, end_ms))),
+        ):
+            for gap in known.subtract(piece, wish.covered):
+                values = (*wish.key, *gap, status, 0, 0, "")
+                rows[wish.data].append(dict(zip(COVERAGE.names, values, strict=True)))
+    return {data: pa.Table.from_pylist(found, schema=COVERAGE) for data, found in rows.items()}
+
+
+def unknown_begins(
+    rules: Mapping[Data, SeriesRules],
+    markets: Sequence[Market],
+    covered: Mapping[Data, pa.Table],
+    selections: Sequence[Selection],
+    *,
+    now_ms: int,
+) -> list[tuple[Data, str]]:
+    """Symbols that `find_first` is worth a request for: neither the listing nor the coverage says where they begin."""
+    found: dict[tuple[Data, str], None] = {}
+    for wish in _wishes(rules, markets, covered, selections, now_ms=now_ms, begins={}):
+        if wish.series.seeks_first and wish.market.listed_ts_ms is None:
+            gaps = known.subtract(wish.interval, wish.covered)
+            if gaps and gaps[0][0] == wish.interval[0]:
+                found[wish.data, wish.market.symbol] = None
+    return list(found)
 
 
 def outline_of(data: Data, rules: VenueRules, shards: pa.Table, *, scale: float) -> Outline:
@@ -114,7 +168,8 @@ def outline_of(data: Data, rules: VenueRules, shards: pa.Table, *, scale: float)
         scale: share of the venue's limit that may be used.
     """
     pages, symbols = sum(shards.column("pages").to_pylist()), shards.column("symbol").unique()
-    seconds = pages * rules.weight_per_page / (rules.weight_per_s * scale)
+    weight = max(rules.weight_per_page, catalog.dialect(rules.venue).series[data].weight)
+    seconds = pages * weight / (rules.weight_per_s * scale)
     count = len(symbols)
     return Outline(rules.venue, rules.kind, count, count, shards.num_rows, pages, 0, seconds, 0, data)
 
@@ -122,12 +177,14 @@ def outline_of(data: Data, rules: VenueRules, shards: pa.Table, *, scale: float)
 async def find_first(
     source: SeriesSource, data: Data, market: Market, *, now_ms: int, patience: Patience
 ) -> int | None:
-    """When the first row ever happened; None where there is none. One request, to a venue that seeks it.
+    """When the first row ever happened; None where there is none, 0 where the venue can't seek it. One request.
 
     Raises:
         Retryable: no answer after all attempts.
         Permanent: the venue refuses.
     """
+    if not source.rules_of(data).seeks_first:
+        return 0
     answer, _, failure = await _ask(source, data, market, (0, settled_ms(data, now_ms)), now_ms, patience)
     if answer is None:
         raise failure or InvariantBroken(f"{market.venue} neither answered nor failed")
@@ -241,9 +298,29 @@ def _joined(data: Data, parts: Sequence[Any]) -> Trades | Points:
     return Trades.concat(parts) if data == "trades" else Points.concat(parts)
 
 
-def _span(selection: Selection, first_ms: int, settled_ms: int) -> known.Interval:
+def _wishes(
+    rules: Mapping[Data, SeriesRules],
+    markets: Sequence[Market],
+    covered: Mapping[Data, pa.Table],
+    selections: Sequence[Selection],
+    *,
+    now_ms: int,
+    begins: Mapping[tuple[Data, str], int],
+) -> Iterator[_Wish]:
+    for data, series in rules.items():
+        index, wanted = known.index(covered[data]), [s for s in selections if data in s.data]
+        oldest_ms = 0 if series.horizon_ms is None else now_ms - series.horizon_ms
+        for market in markets:
+            first_ms = max(market.listed_ts_ms or 0, begins.get((data, market.symbol), 0))
+            held = index.get((market.venue, timeframe_of(data), market.symbol), [])
+            fitting = (s for s in wanted if fits(market.venue, s.venues) and fits(market.symbol, s.symbols))
+            for span in known.merge(_span(s, settled_ms(data, now_ms)) for s in fitting):
+                yield _Wish(data, series, market, span, first_ms, oldest_ms, held)
+
+
+def _span(selection: Selection, settled_ms: int) -> known.Interval:
     end_ms = settled_ms if selection.end_ms is None else min(selection.end_ms, settled_ms)
-    return max(selection.start_ms, first_ms), end_ms
+    return selection.start_ms, end_ms
 
 
 def _cut(key: known.Key, gap: known.Interval, series: SeriesRules, data: Data) -> list[dict[str, Any]]:

@@ -10,14 +10,19 @@ from heliograph.lake.layout import CANDLES_TABLE
 from heliograph.lake.write import Row
 from heliograph.telemetry.progress import Bar, duration
 
+ARCHIVES = "archives"
+"""What stands for candles out of bulk files in a run's outline."""
+
+OF_CANDLES = (CANDLES_TABLE, ARCHIVES)
+
 
 @dataclass(frozen=True, slots=True)
 class FetchReport:
     """What one run did.
 
     Attributes:
-        requests: candle pages asked for.
-        requests_minimum: fewest pages that could have brought what was planned.
+        requests: candle pages and files asked for.
+        requests_minimum: fewest that could have brought what was planned.
         failed: shards, and whole venues, that the next run will try again, each with its reason.
         version: of the candles table, after it.
         again: shards that were sent again because their worker was lost.
@@ -41,6 +46,7 @@ class Tally:
     candles: int = 0
     requests: int = 0
     pages: int = 0
+    least: int = 0
     again: int = 0
     failed: list[str] = field(default_factory=list)
     lanes: dict[tuple[Lane, str], tuple[Bar, list[int]]] = field(default_factory=dict)
@@ -49,6 +55,7 @@ class Tally:
         """A lane has so much to do."""
         self.shards += row.shards
         self.pages += row.requests
+        self.least += row.requests if row.what in OF_CANDLES else 0
         self.shown.tell(words(row))
         bar = self.shown.lane(f"{row.venue} {row.kind} {row.what}".removesuffix(f" {CANDLES_TABLE}"), row.seconds)
         self.lanes[(row.venue, row.kind), row.what] = bar, [0, row.requests, 0]
@@ -63,7 +70,8 @@ class Tally:
         tally[0] += pages
         tally[2] += sum(row["candles"] for row in rows)
         self.candles += sum(row["candles"] for row in rows)
-        self.requests += sum(row["requests"] for row in rows)
+        if key[1] in OF_CANDLES:
+            self.requests += sum(row["requests"] for row in rows)
         self.fail(row for row in rows if row["status"] == "fetch_failed")
         bar.reach(min(tally[0] / tally[1], 1.0), f"{tally[2]:,} rows")
         done = sum(tally[0] for _, tally in self.lanes.values())
@@ -76,7 +84,7 @@ class Tally:
     def report(self, version: int) -> FetchReport:
         """At the end."""
         return FetchReport(
-            self.shards, self.candles, self.requests, self.pages, tuple(self.failed), version, again=self.again
+            self.shards, self.candles, self.requests, self.least, tuple(self.failed), version, again=self.again
         )
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,20 @@ from heliograph.core.schema import COVERAGE
 from heliograph.core.series import Points, SeriesPage, Trades
 from heliograph.core.timeframe import DAY_MS, HOUR_MS
 from heliograph.ingest.page import Patience
-from heliograph.ingest.series import Told, _walk, fetch_series_shard, find_first, plan, timeframe_of
+from heliograph.ingest.series import (
+    Told,
+    _walk,
+    fetch_series_shard,
+    find_first,
+    outline_of,
+    plan,
+    reasons,
+    timeframe_of,
+    unknown_begins,
+)
+from heliograph.lake.coverage import merge, subtract
 from heliograph.lake.store import open_store
+from heliograph.sources import catalog
 from heliograph.sources.dialect import Data, SeriesRules, until_inclusive
 from heliograph.sources.series import first_rows, settled_ms
 from heliograph.testing.fakes import rules
@@ -89,6 +102,15 @@ async def sleepless(_: float) -> None:
     return
 
 
+def coverage_of(days: list[tuple[int, int]]) -> pa.Table:
+    """Funding of so many days from a day on is there."""
+    key = ("fake", timeframe_of("funding"), MARKET.symbol)
+    rows = [(*key, s * DAY_MS, (s + n) * DAY_MS, "have", 1, 1, "") for s, n in days]
+    return pa.Table.from_pylist([dict(zip(COVERAGE.names, r, strict=True)) for r in rows], schema=COVERAGE)
+
+
+FUNDING = Selection(data=("funding",))
+NONE: dict[Data, pa.Table] = {"funding": COVERAGE.empty_table()}
 PATIENCE = Patience(3, np.random.default_rng(0), sleepless)
 
 
@@ -205,16 +227,15 @@ def test_first_row_is_found_in_one_request_and_failures_are_raised() -> None:
     source = FakeSeries(points_at([3 * DAY_MS, 4 * DAY_MS]), oldest(2))
     assert (find(source), source.requests) == (3 * DAY_MS, 1)
     assert find(FakeSeries(Points.empty(), oldest(2))) is None
+    assert find(FakeSeries(points_at([DAY_MS]), newest(2))) == 0
     with pytest.raises(Permanent, match="no"):
         find(FakeSeries(Points.empty(), oldest(2), [Permanent("no")]))
 
 
 def test_plan_begins_at_the_latest_of_listing_first_row_and_horizon() -> None:
     def start_ms(market: Market, series: SeriesRules, first_ms: int) -> int:
-        wanted = [Selection(data=("funding",))]
         begins: dict[tuple[Data, str], int] = {("funding", MARKET.symbol): first_ms}
-        none: dict[Data, pa.Table] = {"funding": COVERAGE.empty_table()}
-        planned = plan({"funding": series}, [market], none, wanted, now_ms=NOW_MS, begins=begins)["funding"]
+        planned = plan({"funding": series}, [market], NONE, [FUNDING], now_ms=NOW_MS, begins=begins)["funding"]
         return int(min(planned.column("start_ms").to_pylist()))
 
     assert start_ms(MARKET, newest(9), 7 * DAY_MS) == 7 * DAY_MS
@@ -223,15 +244,55 @@ def test_plan_begins_at_the_latest_of_listing_first_row_and_horizon() -> None:
 
 
 @given(
+    start=st.integers(0, 60),
+    listed=st.none() | st.integers(0, 90),
+    first=st.integers(0, 120),
+    horizon=st.none() | st.integers(1, 120),
+    covered=st.lists(st.tuples(st.integers(0, 90), st.integers(1, 30)), max_size=3),
+)
+@settings(deadline=None)
+def test_plan_and_reasons_share_out_all_that_is_wanted(
+    start: int, listed: int | None, first: int, horizon: int | None, covered: list[tuple[int, int]]
+) -> None:
+    market = replace(MARKET, listed_ts_ms=None if listed is None else listed * DAY_MS)
+    series = newest(9, horizon_ms=None if horizon is None else horizon * DAY_MS)
+    begins: dict[tuple[Data, str], int] = {("funding", MARKET.symbol): first * DAY_MS}
+    wanted = [FUNDING.model_copy(update={"start_ms": start * DAY_MS})]
+    held: dict[Data, pa.Table] = {"funding": coverage_of(covered)}
+    answers = [
+        make({"funding": series}, [market], held, wanted, now_ms=NOW_MS, begins=begins) for make in (plan, reasons)
+    ]
+    rows = [row for answer in answers for row in answer["funding"].to_pylist()]
+    spans = sorted((r["start_ms"], r["end_ms"]) for r in rows)
+    assert all(end <= after for (_, end), (after, _) in pairwise(spans))
+    lacking = subtract(
+        (start * DAY_MS, settled_ms("funding", NOW_MS)), merge([(s * DAY_MS, (s + n) * DAY_MS) for s, n in covered])
+    )
+    assert merge(spans) == merge(lacking)
+    known_ms = {"not_listed": max(listed or 0, first) * DAY_MS, "beyond_history": NOW_MS - (horizon or 0) * DAY_MS}
+    assert all(r["end_ms"] <= known_ms[r["status"]] for r in answers[1]["funding"].to_pylist())
+
+
+def test_first_row_is_sought_only_where_nothing_tells_it() -> None:
+    def sought(market: Market, series: SeriesRules, covered: list[tuple[int, int]]) -> list[tuple[Data, str]]:
+        held: dict[Data, pa.Table] = {"funding": coverage_of(covered)}
+        return unknown_begins({"funding": series}, [market], held, [FUNDING, FUNDING], now_ms=NOW_MS)
+
+    assert sought(MARKET, oldest(9), []) == [("funding", MARKET.symbol)]
+    assert sought(MARKET, oldest(9), [(5, 3)]) == [("funding", MARKET.symbol)]
+    assert sought(MARKET, oldest(9), [(0, 3)]) == []
+    assert sought(MARKET, newest(9), []) == []
+    assert sought(replace(MARKET, listed_ts_ms=5), oldest(9), []) == []
+
+
+@given(
     spans=st.lists(st.tuples(st.integers(0, 90), st.integers(1, 60)), max_size=4),
     covered=st.lists(st.tuples(st.integers(0, 90), st.integers(1, 30)), max_size=4),
 )
 @settings(deadline=None)
 def test_plan_is_what_is_wanted_and_not_covered(spans: list[tuple[int, int]], covered: list[tuple[int, int]]) -> None:
-    timeframe = timeframe_of("funding")
     selections = [Selection(data=("funding",), start_ms=s * DAY_MS, end_ms=(s + n) * DAY_MS) for s, n in spans]
-    rows = [("fake", timeframe, MARKET.symbol, s * DAY_MS, (s + n) * DAY_MS, "have", 1, 1, "") for s, n in covered]
-    table = pa.Table.from_pylist([dict(zip(COVERAGE.names, r, strict=True)) for r in rows], schema=COVERAGE)
+    table = coverage_of(covered)
     series: dict[Data, SeriesRules] = {"funding": SeriesRules(100, 33 * DAY_MS, until_inclusive)}
     planned = plan(series, [MARKET], {"funding": table}, selections, now_ms=NOW_MS)["funding"].to_pylist()
     held = {d for s, n in covered for d in range(s, s + n)}
@@ -239,3 +300,13 @@ def test_plan_is_what_is_wanted_and_not_covered(spans: list[tuple[int, int]], co
     days = [d for r in planned for d in range(r["start_ms"] // DAY_MS, -(-r["end_ms"] // DAY_MS))]
     assert sorted(days) == sorted(d for d in wanted if d < 100)
     assert all(r["pages"] >= 1 and r["end_ms"] <= NOW_MS for r in planned)
+
+
+def test_outline_counts_what_a_call_really_takes() -> None:
+    """Binance lets 500 calls for funding rates through in five minutes, whatever else its budget allows."""
+    usdm = catalog.dialect("binanceusdm")
+    wanted = [FUNDING.model_copy(update={"end_ms": 500 * usdm.series["funding"].span_ms})]
+    market = replace(MARKET, venue="binanceusdm")
+    rules: dict[Data, SeriesRules] = {"funding": usdm.series["funding"]}
+    shards = plan(rules, [market], NONE, wanted, now_ms=10**15)["funding"]
+    assert outline_of("funding", usdm.rules["swap"], shards, scale=1.0).seconds == pytest.approx(300)

@@ -11,6 +11,7 @@ import pytest
 
 from heliograph.core.errors import SchemaMismatch, SymbolGone
 from heliograph.core.timeframe import MINUTE_MS, parse
+from heliograph.sources.dialect import Dialect
 from heliograph.sources.ear import Ear, Heard
 
 M = parse("1m")
@@ -45,6 +46,7 @@ class Client:
 
     def __init__(self, venue: str = "x", *, has_candles: bool) -> None:
         self.venue = venue
+        self.dialect = Dialect({})
         self.exchange: Any = Exchange(has_candles=has_candles)
         self.calls: list[tuple[object, ...]] = []
         self.refusal: Exception | None = None

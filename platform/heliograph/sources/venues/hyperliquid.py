@@ -26,11 +26,8 @@ _LAYOUT = Layout(("t", "o", "h", "l", "c", "v"))
 
 
 def call(ask: Ask) -> Call:
-    """Both ends are inclusive, and all that it still has fits in a page; without an end, ccxt sends this machine's time.
-
-    No bar opens later than the one that is open now, and asking up to it is the same question until it closes.
-    """
-    return Call(ask.start_ms, None, {"until": min(ask.end_ms - 1, ask.timeframe.floor(ask.now_ms))})
+    """Both ends are inclusive, and all that it still has fits in a page; without an end, ccxt sends this machine's time."""
+    return Call(ask.start_ms, None, {"until": min(ask.end_ms - 1, ask.now_ms)})
 
 
 DIALECT = Dialect(
