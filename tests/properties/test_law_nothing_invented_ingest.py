@@ -52,7 +52,7 @@ def _run(lake: LakeSettings, source: fakes.FakeSource) -> Plan:
 
     with Committer(lake, store, "t") as committer:
         known = coverage.read(lake)
-        catalogue = asyncio.run(survey(source, known, [WANTED], attempts=2, in_flight=2, sleep=_no_sleep))
+        catalogue = asyncio.run(survey(source, known, [WANTED], attempts=2, in_flight=2, sleep=_no_sleep, dawn_ms=0))
         todo = plan([catalogue], known, [WANTED], pages_per_shard=2)
         committer.commit(asyncio.run(rows(todo)), todo.reasons.to_pylist())
     return todo

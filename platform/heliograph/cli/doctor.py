@@ -12,7 +12,7 @@ from heliograph.config.machine import require_free
 from heliograph.config.settings import Settings
 from heliograph.core.errors import ConfigError, HeliographError
 from heliograph.lake import store
-from heliograph.sources.catalog import rules
+from heliograph.sources.catalog import dialect
 from heliograph.telemetry.progress import CONSOLE
 
 LEAST_FREE_BYTES = 5 * 2**30
@@ -66,7 +66,7 @@ def _lake(settings: Settings) -> str:
 
 def _venues(settings: Settings) -> str:
     for venue, section in settings.fetch.venues.items():
-        rules(venue)
+        dialect(venue)
         if section.ca_file and not Path(section.ca_file).is_file():
             raise ConfigError(f"fetch.venues.{venue}.ca_file {section.ca_file} does not exist")
     return ", ".join(settings.fetch.venues)

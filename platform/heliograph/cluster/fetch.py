@@ -39,7 +39,7 @@ from heliograph.lake.store import open_store
 from heliograph.lake.write import Row
 from heliograph.sources.archive.venues import layouts
 from heliograph.sources.catalog import dialect
-from heliograph.sources.dialect import Data
+from heliograph.sources.dialect import Data, SeriesRules
 from heliograph.sources.rest import CcxtSource
 from heliograph.telemetry.progress import Bar
 from heliograph.wiring import catalogue
@@ -258,7 +258,7 @@ async def _work(settings: Settings, scout: _Survey, spread: Spread, landing: Lan
         await _add(settings, spread, lane, carved.rest.shards, data=CANDLES_TABLE)
         if carved.bulk.num_rows:
             files[lane.lane] = carved.bulk, await _desk(lane, carved.bulk)
-        await _add_series(settings, spread, lane, others, told)
+        await _add_series(settings, spread, lane, others, landing, told)
 
     async def prepare_all() -> None:
         await asyncio.gather(*(prepare(lane) for lane in found))
@@ -317,46 +317,53 @@ def _others(settings: Settings) -> list[Data]:
 
 
 async def _add_series(
-    settings: Settings, spread: Spread, lane: _Found, covered: Mapping[Data, pa.Table], told: Tally
+    settings: Settings, spread: Spread, lane: _Found, covered: Mapping[Data, pa.Table], landing: Landing, told: Tally
 ) -> None:
     """Plan what is wanted beside candles and what the lane's venue gives; only swaps have funding and interest."""
     venue, kind = lane.lane
     offered, scale = dialect(venue).series, settings.fetch.venues[venue].budget_scale
     rules = {d: offered[d] for d in covered if d in offered and (kind == "swap") == (d != "trades")}
-    plan_from = partial(series.plan, rules, lane.markets, covered, settings.fetch.selections, now_ms=lane.now_ms)
-    made = plan_from(begins=await _begins(settings, lane, plan_from(), told))
-    for data, shards in made.items():
+    wished = (covered, settings.fetch.selections)
+    markets, begins = await _begins(settings, lane, rules, wished, told)
+    for data, reasons in series.reasons(rules, markets, *wished, now_ms=lane.now_ms, begins=begins).items():
+        landing.land(data, [], reasons.to_pylist())
+    for data, shards in series.plan(rules, markets, *wished, now_ms=lane.now_ms, begins=begins).items():
         if shards.num_rows:
             told.planned(series.outline_of(data, lane.rules, shards, scale=scale))
         await _add(settings, spread, lane, shards, data=data)
 
 
 async def _begins(
-    settings: Settings, lane: _Found, planned: Mapping[Data, pa.Table], told: Tally
-) -> dict[tuple[Data, str], int]:
-    """Where the planned rows begin of markets whose listing does not say so; one request each."""
-    unlisted = {m.symbol: m for m in lane.markets if m.listed_ts_ms is None}
-    sought = [
-        (d, s) for d, shards in planned.items() for s in shards.column("symbol").unique().to_pylist() if s in unlisted
-    ]
+    settings: Settings,
+    lane: _Found,
+    rules: Mapping[Data, SeriesRules],
+    wished: tuple[Mapping[Data, pa.Table], Sequence[Selection]],
+    told: Tally,
+) -> tuple[list[Market], dict[tuple[Data, str], int]]:
+    """Where series begin of markets whose listing does not say so; the markets without those that can't tell now."""
+    markets = {m.symbol: m for m in lane.markets}
+    sought = series.unknown_begins(rules, lane.markets, *wished, now_ms=lane.now_ms)
     if not sought:
-        return {}
+        return list(lane.markets), {}
     source = open_series(lane.lane, settings.fetch, holder=_me(), listing=await lane.source.listing())
     patience = Patience(settings.fetch.attempts, np.random.default_rng(0))
+    begins: dict[tuple[Data, str], int] = {}
 
-    async def begin(data: Data, symbol: str) -> int:
+    async def begin(data: Data, symbol: str) -> None:
         """What can't be told now is left to the next run."""
         try:
-            first_ms = await series.find_first(source, data, unlisted[symbol], now_ms=lane.now_ms, patience=patience)
+            first_ms = await series.find_first(source, data, markets[symbol], now_ms=lane.now_ms, patience=patience)
         except (Retryable, Permanent) as e:
             told.failed.append(f"{lane.lane[0]} {symbol} {data}: {e}")
-            return lane.now_ms
-        return lane.now_ms if first_ms is None else first_ms
+        else:
+            begins[data, symbol] = lane.now_ms if first_ms is None else first_ms
 
     try:
-        return dict(zip(sought, await asyncio.gather(*(begin(*key) for key in sought)), strict=True))
+        await asyncio.gather(*(begin(*key) for key in sought))
     finally:
         await source.close()
+    lost = {symbol for data, symbol in sought if (data, symbol) not in begins}
+    return [m for m in lane.markets if m.symbol not in lost], begins
 
 
 async def _add(settings: Settings, spread: Spread, lane: _Found, shards: pa.Table, *, data: str) -> None:

@@ -40,11 +40,13 @@ async def survey(
     attempts: int,
     in_flight: int,
     sleep: Sleep = asyncio.sleep,
+    dawn_ms: int = DAWN_MS,
 ) -> Catalogue:
     """One venue for the planner; candles are asked for only where coverage does not tell a market's reach.
 
     Args:
         in_flight: concurrent requests.
+        dawn_ms: no candle is older; a venue that seeks nothing is looked through from here.
 
     Raises:
         Retryable: the venue gives neither markets nor time.
@@ -60,7 +62,8 @@ async def survey(
 
     async def swept(market: Market, probes: Sequence[Probe]) -> list[tuple[Key, History]]:
         async with slots:
-            history = await _sweep(source, catalogue, market, min(start for _, _, start in probes), patience)
+            start_ms = max(min(start for _, _, start in probes), dawn_ms)
+            history = await _sweep(source, catalogue, market, start_ms, patience)
         return [((market.symbol, timeframe.name), _drawn(history, timeframe)) for _, timeframe, _ in probes]
 
     unknown = list(_unknown(catalogue, coverage, selections))
@@ -152,7 +155,7 @@ async def _sweep(
     Its longest candles are all looked at, then the days of the first and the last of them.
     """
     longest = grid(market.venue, source.rules.timeframes[-1])
-    whole = (longest.floor(max(start_ms, DAWN_MS)), catalogue.closed_end_ms(longest))
+    whole = (longest.floor(start_ms), catalogue.closed_end_ms(longest))
     first, last = await _ends(source, market, longest, whole, patience)
     if isinstance(first, HeliographError):
         return History(None, failure=f"{type(first).__name__}: {first}")

@@ -18,7 +18,9 @@ SLOW: Lane = ("kraken", "spot")
     counts=st.lists(st.integers(0, 40), min_size=1, max_size=4),
     rates=st.lists(st.floats(0.1, 30), min_size=4, max_size=4),
     per_worker=st.integers(1, 6),
-    moves=st.lists(st.tuples(st.sampled_from(["join", "leave", "finish", "finish"]), st.integers(0, 10**6)), max_size=200),
+    moves=st.lists(
+        st.tuples(st.sampled_from(["join", "leave", "finish", "finish"]), st.integers(0, 10**6)), max_size=200
+    ),
 )
 def test_every_shard_is_finished_once_however_workers_come_and_go(counts, rates, per_worker, moves) -> None:
     dispatch = Dispatch(per_worker)

@@ -10,7 +10,7 @@ from heliograph.core import timeframe
 from heliograph.core.errors import ConfigError
 from heliograph.core.market import Market
 from heliograph.core.schema import COVERAGE, PLAN
-from heliograph.ingest.plan import Catalogue, History, Plan, outline, plan
+from heliograph.ingest.plan import Catalogue, History, Plan, plan
 from heliograph.ingest.select import require_matches
 from heliograph.testing import fakes
 

@@ -89,11 +89,26 @@ def test_only_the_tail_missing_asks_nothing() -> None:
     assert source.requests == []
 
 
-def test_listing_time_or_horizon_or_windows_ask_nothing() -> None:
+def test_venue_that_seeks_nothing_is_looked_through_by_its_longest_candles_then_by_days() -> None:
+    days = Candles.of([[d * DAY_MS, 1, 1, 1, 1, 1] for d in range(40, 95)])
+    months = Candles.of([[d * DAY_MS, 1, 1, 1, 1, 1] for d in (31, 59, 90)])
+    for is_active in (True, False):
+        source = fakes.FakeSource(
+            {("A/B", "1h"): Candles.empty(), ("A/B", "1d"): days, ("A/B", "1M"): months},
+            now_ms=400 * DAY_MS,
+            rules=fakes.rules(seeks_first=False, page_limit=100),
+            markets=[fakes.market("A/B", is_active=is_active)],
+        )
+        asked = survey(source, NOTHING, [ALL], attempts=2, in_flight=2, sleep=_no_sleep, dawn_ms=0)
+        end_ms = None if is_active else 95 * DAY_MS
+        assert asyncio.run(asked).history == {("A/B", "1h"): History(40 * DAY_MS, end_ms=end_ms)}
+        assert len(source.requests) == 3, "months, the days of the first, the days of the last"
+
+
+def test_listing_time_or_horizon_asks_nothing() -> None:
     listed = _source(markets=[fakes.market("A/B", listed_ts_ms=3)])
     shallow = _source(rules=fakes.rules(horizon_candles=7))
-    windowed = _source(rules=fakes.rules(seeks_first=False))
-    for source in (listed, shallow, windowed):
+    for source in (listed, shallow):
         assert _survey(source).history == {}
         assert source.requests == []
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from heliograph.core.errors import ConfigError
 from heliograph.core.market import Candles
 from heliograph.core.money import to_ticks
-from heliograph.core.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, TIMEFRAMES, Timeframe, parse
 from heliograph.core.resample import resample
+from heliograph.core.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, TIMEFRAMES, Timeframe, parse
 from heliograph.sandbox.tape import RECORDED_SYMBOLS, Tape, TapeSpec
 
 T0 = 1_700_006_400_000  # a day's open

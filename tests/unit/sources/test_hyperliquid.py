@@ -12,7 +12,7 @@ from heliograph.sources.dialect import Ask
 from heliograph.sources.errors import translate
 from heliograph.sources.venues.hyperliquid import DIALECT
 
-NOW = 1_750_000_000_000
+NOW = 1_750_000_020_000  # on a minute
 
 
 @pytest.mark.parametrize(

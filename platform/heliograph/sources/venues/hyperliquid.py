@@ -27,7 +27,7 @@ _LAYOUT = Layout(("t", "o", "h", "l", "c", "v"))
 
 def call(ask: Ask) -> Call:
     """Both ends are inclusive, and all that it still has fits in a page; without an end, ccxt sends this machine's time."""
-    return Call(ask.start_ms, None, {"until": min(ask.end_ms - 1, ask.now_ms)})
+    return Call(ask.start_ms, None, {"until": min(ask.end_ms - 1, ask.timeframe.floor(ask.now_ms))})
 
 
 DIALECT = Dialect(
