@@ -166,8 +166,9 @@ async def _sweep(
         days = grid(market.venue, DAILY)
         early, _ = await _ends(source, market, days, (days.ceil(first), longest.next(first)), patience)
         begin_ms = early if isinstance(early, int) else begin_ms
-        _, late = await _ends(source, market, days, (days.ceil(last), end_ms), patience)
-        end_ms = days.next(late) if isinstance(late, int) else end_ms
+        if not market.is_active:
+            _, late = await _ends(source, market, days, (days.ceil(last), end_ms), patience)
+            end_ms = days.next(late) if isinstance(late, int) else end_ms
     return History(begin_ms, end_ms=None if market.is_active else end_ms)
 
 

@@ -191,7 +191,9 @@ def test_what_others_use_of_the_address_is_left_to_them() -> None:
     async def story() -> float:
         now_s = asyncio.get_running_loop().time
         shared = Governor(clock=now_s)
-        budget = LeasedBudget(rules("p", limit=100, window_s=60), 1.0, address=HERE, lessor=Wire(shared, 0), clock=now_s)
+        budget = LeasedBudget(
+            rules("p", limit=100, window_s=60), 1.0, address=HERE, lessor=Wire(shared, 0), clock=now_s
+        )
         with spending():
             await budget(1.0)
         budget.used(81.0)

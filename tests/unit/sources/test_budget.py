@@ -108,7 +108,9 @@ def test_no_window_of_the_venue_holds_more_than_the_limit(limit, window_s, trave
     assert venue.worst(window_s) <= limit + 1e-6
 
 
-@pytest.mark.parametrize(("limit", "window_s", "weight", "call_s"), [(20, 2, 1, 0.08), (20, 1, 1, 0.04), (1200, 60, 0.4, 2.0)])
+@pytest.mark.parametrize(
+    ("limit", "window_s", "weight", "call_s"), [(20, 2, 1, 0.08), (20, 1, 1, 0.04), (1200, 60, 0.4, 2.0)]
+)
 def test_who_always_waits_gets_all_but_a_calls_time_in_a_window(limit, window_s, weight, call_s) -> None:
     clock = Hand()
     allowance = Allowance(limit, window_s, clock)

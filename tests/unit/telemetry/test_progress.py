@@ -26,7 +26,9 @@ class Hand:
     burst=st.floats(0, 0.03),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_after_a_tenth_of_the_work_the_finish_is_known_within_a_fifth(startup_share, shards, unevenness, burst, seed) -> None:
+def test_after_a_tenth_of_the_work_the_finish_is_known_within_a_fifth(
+    startup_share, shards, unevenness, burst, seed
+) -> None:
     """A run that starts late, spends a burst at once, and whose shards take between nothing and twice the mean."""
     rng = np.random.default_rng(seed)
     took_s = rng.uniform(1 - unevenness, 1 + unevenness, shards)
@@ -71,4 +73,11 @@ def test_bars_take_lanes_and_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_durations_are_read_at_a_glance() -> None:
-    assert [duration(s) for s in (0, 59.4, 60, 3_599, 3_600, 90_000)] == ["0 s", "59 s", "1 m 00 s", "59 m 59 s", "1 h 00 m", "25 h 00 m"]
+    assert [duration(s) for s in (0, 59.4, 60, 3_599, 3_600, 90_000)] == [
+        "0 s",
+        "59 s",
+        "1 m 00 s",
+        "59 m 59 s",
+        "1 h 00 m",
+        "25 h 00 m",
+    ]
