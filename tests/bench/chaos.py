@@ -171,14 +171,10 @@ class Nursery:
         root = Path(__file__).resolve().parents[2]
         env = os.environ | KEYS | {"PYTHONPATH": f"{PACKAGE.parent}:{root}"}
         command = [sys.executable, "-c", "from tests.bench.chaos import nursery; nursery()"]
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            env=env,
-            cwd=root,
-            stdout=subprocess.DEVNULL,
-            stderr=(folder / "drivers.log").open("w"),
-        )
+        with (folder / "drivers.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, env=env, cwd=root, stdout=subprocess.DEVNULL, stderr=log
+            )
         self._next = self._fork()
 
     def start(self, settings: Settings) -> Driver:
@@ -309,7 +305,7 @@ def round_of_kills(scene: Scene, number: int, most: int, victims: Iterator[str],
     """One lake, fetched whole while it is killed, ``most`` times at most; then looked at, candle by candle."""
     settings, before = scene.settings(number), scene.pages()
     driver = scene.nursery.start(settings)
-    kills, calm_since_s, is_killed = 0, time.monotonic(), False
+    kills, calm_since_s, is_killed, victim = 0, time.monotonic(), False, ""
     while driver.report is None:
         if not driver.is_alive:
             driver.news()
@@ -324,9 +320,12 @@ def round_of_kills(scene: Scene, number: int, most: int, victims: Iterator[str],
             driver.wait("done", CALM_S)
             if time.monotonic() - calm_since_s > CALM_S:
                 raise TimeoutError(f"round {number} does not end: {scene.nursery.complaints()}")
-        elif _strike(scene, driver, victim := next(victims)):
+            continue
+        victim = victim or next(victims)
+        if _strike(scene, driver, victim):
             tally.kills[victim] += 1
             kills, calm_since_s, is_killed = kills + 1, time.monotonic(), victim in ("driver", "committer")
+            victim = ""
     _look(scene, settings, tally)
     minimum = scene.pages()
     once_more = scene.nursery.start(settings)

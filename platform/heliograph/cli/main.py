@@ -66,12 +66,26 @@ def demo(
 
 
 @app.command()
-def fetch(config: Config = None, overrides: Override = None) -> None:
-    """Download the candles that the lake lacks."""
+def fetch(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be fetched: symbols, requests, time, bytes; fetch nothing")
+    ] = False,
+    config: Config = None,
+    overrides: Override = None,
+) -> None:
+    """Download what the lake lacks: archives first, then the venues."""
     settings = settings_of(config, overrides)
     from heliograph.cluster import fetch as stage
     from heliograph.cluster.session import session
+    from heliograph.ingest.tally import words
 
+    if dry_run:
+        with session():
+            planned = stage.preview(settings)
+        for row in planned:
+            CONSOLE.print(words(row))
+        CONSOLE.print(f"{sum(row.requests for row in planned):,} requests; nothing was fetched")
+        return
     with session(), bar("fetch") as shown:
         report = stage.run(settings, shown)
     _tell(report)

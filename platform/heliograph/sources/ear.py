@@ -32,7 +32,7 @@ class Heard:
     """Bars that changed since the last time, ascending for each symbol.
 
     Attributes:
-        connection: counts the sockets opened so far; what was heard on an older one may be half a bar.
+        connection: see `Ear.connection`; what was heard on an older one may be half a bar.
         begun: by symbol, open of a bar that has begun, where the rows don't say.
     """
 
@@ -47,6 +47,9 @@ class Ear:
     The answers of ccxt's ``watch`` calls only keep the subscriptions: of several symbols that change at once a call
     tells one, and its caches forget all but the newest. So the caches that ccxt writes into are put there beforehand,
     and pass on what they get.
+
+    Attributes:
+        connection: counts the sockets opened and lost so far.
     """
 
     def __init__(self, client: CcxtClient, symbols: Sequence[str], timeframe: Timeframe) -> None:
@@ -57,7 +60,7 @@ class Ear:
         self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
         self._failure: HeliographError | None = None
-        self._connection = 0
+        self.connection = 0
         self._candles: defaultdict[str, dict[object, Sequence[object]]] = defaultdict(dict)
         self._trades: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
         self._bars: dict[str, TradeBars] = {}
@@ -92,7 +95,7 @@ class Ear:
             if self._candles:
                 rows = {symbol: self._sound(list(news.values())) for symbol, news in self._candles.items()}
                 self._candles.clear()
-                return Heard(self._connection, rows)
+                return Heard(self.connection, rows)
             if self._trades:
                 return self._built()
 
@@ -117,6 +120,7 @@ class Ear:
                 await self._watch(symbols)
                 failures = 0
             except (Retryable, aiohttp.ClientError, OSError):  # ccxt lets the last two through when it writes
+                self._forget()
                 failures += 1
                 await asyncio.sleep(wait_s(failures))
             except HeliographError as e:
@@ -148,22 +152,25 @@ class Ear:
             bars.add(Traded(t["id"], t["timestamp"], t["price"], t["amount"]) for t in trades)
             rows[symbol], begun[symbol] = bars.take()
         self._trades.clear()
-        return Heard(self._connection, rows, begun)
+        return Heard(self.connection, rows, begun)
 
     def _on_connected(self, socket: Any, message: object = None) -> None:
         """A new socket starts with nothing: bars half heard on the old one must not mix with its updates."""
         exchange, name = self._client.exchange, self._timeframe.name
         type(exchange).on_connected(exchange, socket, message)
-        self._candles.clear()
-        self._trades.clear()
-        self._bars = {symbol: TradeBars(self._timeframe) for symbol in self._symbols}
+        self._forget()
         if self._has_candles:
             exchange.ohlcvs = {s: {name: _CandleTap(partial(self._on_candle, s))} for s in self._symbols}
         else:
             exchange.trades = {
                 told: _TradeTap(partial(self._on_trade, symbols)) for told, symbols in self._told_as().items()
             }
-        self._connection += 1
+
+    def _forget(self) -> None:
+        self.connection += 1
+        self._candles.clear()
+        self._trades.clear()
+        self._bars = {symbol: TradeBars(self._timeframe) for symbol in self._symbols}
 
     def _parsed(self, told: Any, market: object = None) -> list[object]:
         """A candle as ccxt reads it, with its volume in base units."""

@@ -182,6 +182,7 @@ class _Run:
                 found = self._update(heard)
             case _ClockRead(now_ms):
                 found = []
+                self._notice(self._ear.connection)
                 self._prove(now_ms, margin_ms=_GRACE_MS)
                 if self._is_deaf(now_ms):
                     self._heard_at_ms = None
@@ -201,11 +202,17 @@ class _Run:
         self._messages.put_nowait(_Stopped())
         await self._ear.close()
 
-    def _update(self, heard: Heard) -> list[CandleClosed]:
-        if heard.connection != self._connection:
+    def _notice(self, connection: int) -> None:
+        if connection != self._connection:
             for tail in self._tails.values():
                 tail.lose()
-        self._connection, self._heard_at_ms = heard.connection, None
+        self._connection = connection
+
+    def _update(self, heard: Heard) -> list[CandleClosed]:
+        if heard.connection < self._connection:
+            return []  # it was lost meanwhile
+        self._notice(heard.connection)
+        self._heard_at_ms = None
         found = []
         for symbol, rows in heard.rows.items():
             self._tails[symbol].update(rows, heard.begun.get(symbol, 0))

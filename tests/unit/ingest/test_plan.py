@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from heliograph.config.settings import Selection
 from heliograph.core import timeframe
 from heliograph.core.errors import ConfigError
 from heliograph.core.market import Market
 from heliograph.core.schema import COVERAGE, PLAN
-from heliograph.ingest.plan import Catalogue, History, Plan, plan
+from heliograph.ingest.plan import BYTES_PER_CANDLE, Catalogue, History, Plan, forward, least_pages, outline, plan
 from heliograph.ingest.select import require_matches
 from heliograph.testing import fakes
 
@@ -139,3 +143,46 @@ def test_months_are_cut_at_months() -> None:
 def test_wrong_names_are_told() -> None:
     with pytest.raises(ConfigError, match="A/B"):
         require_matches([(fakes.rules(), [fakes.market("A/B")])], [Selection(symbols=("A/C",))])
+
+
+@given(
+    name=st.sampled_from(["1m", "1h", "1w", "1M"]),
+    first=st.integers(0, 400),
+    bars=st.integers(1, 3_000),
+    page_limit=st.integers(1, 200),
+    pages_per_shard=st.integers(1, 20),
+)
+def test_shards_cover_an_interval_in_whole_pages(name, first, bars, page_limit, pages_per_shard) -> None:
+    frame = timeframe.parse(name)
+    bars = bars // 20 + 1 if frame.is_calendar else bars
+    start_ms = forward(frame, frame.ceil(0), first)
+    end_ms = forward(frame, start_ms, bars)
+    catalogue = Catalogue(
+        fakes.rules(timeframes=(name,), page_limit=page_limit), (fakes.market("A/B"),), frame.next(end_ms)
+    )
+    selection = Selection(timeframes=(name,), start_ms=start_ms, end_ms=end_ms)
+    rows = plan([catalogue], NOTHING, [selection], pages_per_shard=pages_per_shard).shards.to_pylist()
+    assert [row["start_ms"] for row in rows] == [start_ms, *(row["end_ms"] for row in rows[:-1])]
+    assert rows[-1]["end_ms"] == end_ms
+    counts = [frame.count(row["start_ms"], row["end_ms"]) for row in rows]
+    assert all(count == page_limit * pages_per_shard for count in counts[:-1])
+    assert [row["pages"] for row in rows] == [-(-count // page_limit) for count in counts]
+    assert sum(row["pages"] for row in rows) == least_pages(frame, start_ms, end_ms, page_limit=page_limit)
+
+
+def test_outline_tells_what_a_plan_means_for_each_venue_and_kind() -> None:
+    spot, swap = fakes.rules(venue="x"), replace(fakes.rules(venue="x"), kind="swap", weight_limit=1.0)
+    found = [
+        Catalogue(spot, (fakes.market("A/B", venue="x"), fakes.market("C/B", venue="x")), 100 * HOUR_MS),
+        Catalogue(swap, (replace(fakes.market("A/B:B", venue="x"), kind="swap"),), 100 * HOUR_MS),
+    ]
+    made = plan(found, NOTHING, [Selection(timeframes=("1h", "1d"))], pages_per_shard=3)
+    slow, fast = outline(made, {("x", "spot"): spot, ("x", "swap"): swap}, scales={"x": 0.5})
+    assert (slow.kind, slow.symbols, slow.series, slow.shards, slow.requests) == ("swap", 1, 2, 5, 11)
+    assert (slow.candles, slow.seconds) == (104, 11 / 0.5)
+    assert (fast.kind, fast.symbols, fast.requests, fast.candles) == ("spot", 2, 22, 208)
+    assert fast.size_bytes == round(208 * BYTES_PER_CANDLE)
+
+
+def test_outline_of_nothing_is_empty() -> None:
+    assert outline(_plan(coverage=_covered((0, 100, "have"))), {}, scales={}) == []

@@ -147,6 +147,18 @@ def test_new_connection_forgets_what_the_old_one_told() -> None:
     assert (second.connection, second.rows, second.begun) == (2, {"A/USD": []}, {"A/USD": 60_000})
 
 
+def test_lost_connection_is_counted_before_there_is_another() -> None:
+    async def story() -> tuple[int, int]:
+        client = Client(has_candles=True)
+        client.refusal = ConnectionResetError("cannot write")
+        async with ear_of(client, "A/USD") as ear:
+            before = ear.connection
+            await asyncio.sleep(0)
+            return before, ear.connection
+
+    assert asyncio.run(story()) == (1, 2)
+
+
 def test_turnover_is_never_taken_for_volume() -> None:
     """Gate's stream has the turnover where ccxt looks for the volume, while its history has both."""
     told = {"t": 0, "o": 1.0, "h": 2.0, "l": 0.5, "c": 1.5, "v": 99.0, "a": "7.5"}

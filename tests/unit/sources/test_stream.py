@@ -66,6 +66,7 @@ class SilentEar:
         self.given: asyncio.Queue[Heard | Exception] = asyncio.Queue()
         self.reconnected = asyncio.Event()
         self.is_deaf = False
+        self.connection = 0
 
     def listen(self) -> None:
         return
@@ -214,6 +215,48 @@ def test_one_reading_of_the_clock_answers_all_who_wait_for_it() -> None:
     early, all_of_them = asyncio.run(story())
     assert 0 < early < 20
     assert all_of_them < 30
+
+
+def test_silence_of_a_lost_connection_does_not_prove_that_there_was_no_bar() -> None:
+    """The history lags, and the stream was heard until its connection broke: the bar is asked for twice."""
+
+    async def story() -> list[int]:
+        source, ear = ListedSource(), SilentEar()
+        run = a_run(source, ear)
+        await run.missed()
+        run.start()
+        ear.given.put_nowait(Heard(1, {"A/B": [row(0)]}))
+        ear.given.put_nowait(Heard(1, {"A/B": [row(0), row(1)]}))
+        ear.connection = 1
+        try:
+            found = await opens_until(run, lambda found: found == [0])
+            ear.connection = 2
+            source.late_pages, source.time_ms = source.pages + 1, 3 * M.ms + 10_000
+            return found + await opens_until(run, lambda found: len(found) == 2)
+        finally:
+            await run.stop()
+
+    assert asyncio.run(story()) == [0, 1, 2]
+
+
+def test_what_was_heard_on_a_connection_that_was_lost_meanwhile_counts_no_more() -> None:
+    async def story() -> list[tuple[int, float]]:
+        source, ear = ListedSource(), SilentEar()
+        run = a_run(source, ear)
+        await run.missed()
+        run.start()
+        ear.given.put_nowait(Heard(2, {"A/B": []}, {"A/B": 0}))
+        ear.given.put_nowait(Heard(1, {"A/B": [(0, 9.0, 9.0, 9.0, 9.0, 9.0), row(1)]}))
+        ear.connection, source.time_ms = 2, M.ms + 10_000
+        try:
+            async with asyncio.timeout(5):
+                while not (found := await run.next()):
+                    pass
+            return [(c.open_ts_ms, c.volume) for c in found]
+        finally:
+            await run.stop()
+
+    assert asyncio.run(story()) == [(0, 0.0)]
 
 
 @pytest.mark.parametrize(("is_quiet", "found"), [(False, [row(0), row(1)]), (True, [])])
