@@ -1,6 +1,6 @@
 """Kill parts of a download at any moment, again and again: the lake is the tape in the end, and hardly a page came twice.
 
-``python tests/bench/chaos.py --kills 200`` kills the driver, a fetch worker, the driver in the middle of a commit, and
+``python tests/bench/chaos.py 200`` kills the driver, a fetch worker, the driver in the middle of a commit, and
 the object store, all with SIGKILL, over fetches from several venues into SeaweedFS; prints one JSON line a round and
 one for all.
 """
@@ -455,7 +455,7 @@ def run(kills: int, *, seed: int = 1, victims: Iterator[str] | None = None) -> T
 def main() -> None:
     """Kill, and say what became of the lakes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("kills", type=int, nargs="?", default=200)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     started_s = time.monotonic()

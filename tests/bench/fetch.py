@@ -40,6 +40,10 @@ from heliograph.telemetry.progress import Quiet
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 SYMBOLS = tuple(f"{base}/USDT" for base in ("BTC", "ETH", "SOL", "XRP", "ADA", "DOGE", "LINK", "LTC"))
+TAPE_DAYS = 90
+SHARES = {"bybit": 0.15, "cryptocom": 0.15, "hyperliquid": 0.25, "kraken": 0.4, "binance": 0.5}
+"""Of their limits, where these are wider than two cores can fill, or than the sandbox has candles for."""
+
 CHECKS = ("plan", "scale", "eta", "saturation", "speed")
 
 
@@ -79,6 +83,7 @@ class Share:
     used_pct: float
     violations: int
     requests: int
+    windows: int
 
 
 class Lanes(Quiet):
@@ -131,43 +136,71 @@ class Watch:
         times = np.asarray([at_s for at_s, _ in self.seen])
         counts = np.asarray([stats[said.venue]["requests"] for _, stats in self.seen], dtype=np.float64)
         windows = math.floor((ended_s - begun_s) / said.window_s)
-        lo, hi = np.interp([begun_s, begun_s + windows * said.window_s], times, counts)
-        most = windows * math.floor(said.weight_limit * scale / said.weight_per_page + 1e-9)
-        used_pct = 100 * float(hi - lo) / most if windows else math.nan
+        span_s = windows * said.window_s or ended_s - begun_s
+        lo, hi = np.interp([begun_s, begun_s + span_s], times, counts)
+        most = span_s / said.window_s * math.floor(said.weight_limit * scale / said.weight_per_page + 1e-9)
+        used_pct = 100 * float(hi - lo) / most
         violations = self.seen[-1][1][said.venue]["violations"] - self.seen[0][1][said.venue]["violations"]
-        return Share(said.venue, used_pct, violations, int(hi - lo))
+        return Share(said.venue, used_pct, violations, int(hi - lo), windows)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one venue is asked for.
+
+    Attributes:
+        scale: of its published limit, that this run may use.
+    """
+
+    rules: VenueRules
+    symbols: tuple[str, ...]
+    scale: float
+
+    def work(self, now_ms: int, seconds: float) -> Selection:
+        """Timeframes and a start that make about so many seconds of requests."""
+        said = self.rules
+        pages = max(seconds * said.weight_per_s * self.scale / said.weight_per_page, 12.0)
+        each = pages / len(self.symbols)
+        if said.horizon_candles is not None:
+            names = said.timeframes[: max(1, round(each / -(-said.horizon_candles // said.page_limit)))]
+            return Selection(venues=(said.venue,), symbols=self.symbols, timeframes=names)
+        start_ms = max(now_ms - int(each * said.page_limit) * MINUTE_MS, 0)
+        return Selection(venues=(said.venue,), symbols=self.symbols, timeframes=("1m",), start_ms=start_ms)
 
 
 def saturation(folder: Path, *, seconds: float, workers: Sequence[int], scale: float) -> None:
     """Every venue of the sandbox at once, each with work for about so many seconds at its limit."""
-    with Sandbox.start(
-        write_tape(folder / "tape", 200), folder=folder / "sandbox", live_bars=2, weight_scale=scale, timeout_s=300
-    ) as world:
-        markets: dict[str, list[str]] = {}
-        for offer in world.offers():
-            if offer.symbol not in markets.setdefault(offer.venue, []):
-                markets[offer.venue].append(offer.symbol)
-        now_ms = world.now_ms()
+    tape = write_tape(folder / "tape", TAPE_DAYS)
+    with Sandbox.start(tape, folder=folder / "sandbox", live_bars=2, weight_scale=scale, timeout_s=300) as world:
+        loads, now_ms = _loads(world, scale), world.now_ms()
         for count in workers:
-            lake = LakeSettings(uri=str(folder / f"lake-{count}"))
-            selections = tuple(_work(v, m, now_ms, seconds=seconds, scale=scale) for v, m in markets.items())
-            settings = _settings(world, lake, selections, workers=count, scale=scale)
+            settings = _settings(
+                world,
+                LakeSettings(uri=str(folder / f"lake-{count}")),
+                tuple(load.work(now_ms, seconds) for load in loads.values()),
+                scales={venue: load.scale for venue, load in loads.items()},
+                workers=count,
+            )
             lanes = Lanes()
             with session(), Watch(world) as watch, _client_cpu(world.pid) as cpu:
                 started_s, served_s = time.perf_counter(), _cpu_s(world.pid)
                 done = fetch.run(settings, lanes)
                 served_s, wall_s = _cpu_s(world.pid) - served_s, time.perf_counter() - started_s
             shares = [
-                watch.share(_rules(v, m), scale, lanes.landed[v]) for v, m in markets.items() if v in lanes.landed
+                watch.share(load.rules, load.scale, lanes.landed[v]) for v, load in loads.items() if v in lanes.landed
             ]
             for share in shares:
                 told = {"workers": count, "used_pct": share.used_pct, "violations": share.violations}
-                report("saturation", venue=share.venue, **told, requests=share.requests)
+                of_limit = {"share_of_limit": loads[share.venue].scale / scale}
+                report(
+                    "saturation", venue=share.venue, **told, requests=share.requests, windows=share.windows, **of_limit
+                )
             report(
                 "saturation",
                 venue="all",
+                venues=len(shares),
                 workers=count,
-                used_pct=min(share.used_pct for share in shares),
+                least_used_pct=min(share.used_pct for share in shares),
                 violations=sum(share.violations for share in shares),
                 requests_ratio=done.requests / done.requests_minimum,
                 failed=len(done.failed),
@@ -179,28 +212,27 @@ def saturation(folder: Path, *, seconds: float, workers: Sequence[int], scale: f
                 sys.stderr.write(f"{line}\n")
 
 
-def _rules(venue: str, symbols: Sequence[str]) -> VenueRules:
-    return rules(venue, kind_of(symbols[0]))
-
-
-def _work(venue: str, symbols: Sequence[str], now_ms: int, *, seconds: float, scale: float) -> Selection:
-    """Symbols of one kind, timeframes and a start that make about so many seconds of requests."""
-    said = _rules(venue, symbols)
-    mine = tuple(s for s in symbols if kind_of(s) == said.kind)
-    pages = max(seconds * said.weight_per_s * scale / said.weight_per_page, 12.0)
-    if said.horizon_candles is not None:
-        per_series = -(-said.horizon_candles // said.page_limit)
-        names = said.timeframes[: max(1, round(pages / per_series / len(mine)))]
-        return Selection(venues=(venue,), symbols=mine, timeframes=names, start_ms=now_ms - 190 * DAY_MS)
-    bars = int(pages / len(mine) * said.page_limit)
-    return Selection(venues=(venue,), symbols=mine, timeframes=("1m",), start_ms=max(now_ms - bars * MINUTE_MS, 0))
+def _loads(world: Sandbox, scale: float) -> dict[str, Load]:
+    """Every venue with the markets of its first kind."""
+    listed: dict[str, list[str]] = {}
+    for offer in world.offers():
+        if offer.symbol not in listed.setdefault(offer.venue, []):
+            listed[offer.venue].append(offer.symbol)
+    loads = {}
+    for venue, symbols in listed.items():
+        said = rules(venue, kind_of(symbols[0]))
+        mine = tuple(s for s in symbols if kind_of(s) == said.kind)
+        loads[venue] = Load(said, mine, scale * SHARES.get(venue, 1.0))
+    return loads
 
 
 def _settings(
-    world: Sandbox, lake: LakeSettings, selections: tuple[Selection, ...], *, workers: int, scale: float
+    world: Sandbox, lake: LakeSettings, selections: tuple[Selection, ...], *, scales: Mapping[str, float], workers: int
 ) -> Settings:
-    reached = VenueSettings(http_proxy=world.proxy_url, ca_file=world.ca_file, budget_scale=scale)
-    venues = dict.fromkeys(dict.fromkeys(v for s in selections for v in s.venues), reached)
+    venues = {
+        venue: VenueSettings(http_proxy=world.proxy_url, ca_file=world.ca_file, budget_scale=scale)
+        for venue, scale in scales.items()
+    }
     fetching = FetchSettings(venues=venues, selections=selections, workers=workers, pages_per_shard=10, archives=False)
     return Settings(lake=lake, fetch=fetching)
 
@@ -274,10 +306,12 @@ def speed(folder: Path) -> None:
     ) as world:
         now_ms = world.now_ms()
         wanted = Selection(venues=("binance",), symbols=symbols, timeframes=("1m",), start_ms=now_ms - days * DAY_MS)
-        settings = _settings(world, LakeSettings(uri=str(folder / "lake")), (wanted,), workers=2, scale=1e3)
+        settings = _settings(
+            world, LakeSettings(uri=str(folder / "lake")), (wanted,), workers=2, scales={"binance": 1e3}
+        )
         with session():
             warm = wanted.model_copy(update={"end_ms": now_ms - (days - 1) * DAY_MS})
-            fetch.run(_settings(world, settings.lake, (warm,), workers=2, scale=1e3), Quiet())
+            fetch.run(_settings(world, settings.lake, (warm,), workers=2, scales={"binance": 1e3}), Quiet())
             with _client_cpu(world.pid) as cpu:
                 started_s = time.perf_counter()
                 done = fetch.run(settings, Quiet())
@@ -355,7 +389,7 @@ def main() -> None:
     parser.add_argument("checks", nargs="*", default=list(CHECKS))
     parser.add_argument("--seconds", type=float, default=120.0, help="of work for each venue")
     parser.add_argument("--workers", default="1,4,16")
-    parser.add_argument("--scale", type=float, default=0.25, help="of the venues' limits, so that all fit on two cores")
+    parser.add_argument("--scale", type=float, default=0.5, help="of all limits, the sandbox's too")
     args = parser.parse_args()
     for check in args.checks or CHECKS:
         with tempfile.TemporaryDirectory(prefix="helio-bench-") as name:

@@ -20,6 +20,7 @@ from heliograph.cluster.session import session
 from heliograph.config.load import load
 from heliograph.config.settings import Selection, Settings, VenueSettings
 from heliograph.core.errors import HeliographError, InvariantBroken
+from heliograph.core.market import kind_of
 from heliograph.live.run import Closing
 from heliograph.sandbox.exchange.venues import Offer
 from heliograph.sandbox.tape import TapeSpec
@@ -112,7 +113,7 @@ def _story(settings: Settings, summary: Summary, held: ExitStack, play: Play | N
 
 
 def reached(settings: Settings, world: Sandbox, offers: Sequence[Offer]) -> Settings:
-    """The settings with the sandbox's address, and everything that it offers selected."""
+    """The settings with the sandbox's address, and every spot market selected that their venues offer."""
     venue = VenueSettings(
         http_proxy=world.proxy_url,
         ws_proxy=world.proxy_url,
@@ -120,7 +121,8 @@ def reached(settings: Settings, world: Sandbox, offers: Sequence[Offer]) -> Sett
         budget_scale=PATIENCE * BUDGET_SHARE,
     )
     selections = []
-    for (name, timeframe), group in groupby(sorted(offers, key=_shelf), key=_shelf):
+    wanted = [o for o in offers if o.venue in settings.fetch.venues and kind_of(o.symbol) == "spot"]
+    for (name, timeframe), group in groupby(sorted(wanted, key=_shelf), key=_shelf):
         listed = list(group)
         symbols = tuple(sorted(offer.symbol for offer in listed))
         selections.append(
@@ -128,7 +130,7 @@ def reached(settings: Settings, world: Sandbox, offers: Sequence[Offer]) -> Sett
                 venues=(name,), symbols=symbols, timeframes=(timeframe,), start_ms=min(o.first_ms for o in listed)
             )
         )
-    venues = dict.fromkeys(sorted({offer.venue for offer in offers}), venue)
+    venues = dict.fromkeys(sorted({offer.venue for offer in wanted}), venue)
     fetching = settings.fetch.model_copy(update={"venues": venues, "selections": tuple(selections)})
     return settings.model_copy(update={"fetch": fetching, "data_origin": world.tape_origin})
 
@@ -146,7 +148,7 @@ def _tape(folder: Path | None) -> TapeSpec:
 
 def _fetch(settings: Settings, summary: Summary) -> None:
     with (
-        summary.stage("fetch", "every symbol and timeframe on offer, through Ray Data into the lake"),
+        summary.stage("fetch", "every symbol and timeframe on offer, archives first, over Ray into the lake"),
         bar("fetch") as shown,
     ):
         got = fetch.run(settings, shown)
