@@ -97,6 +97,7 @@ def _story(settings: Settings, summary: Summary, held: ExitStack, play: Play | N
                 live_bars=play.live_bars,
                 live_timeframe=settings.features.timeframe,
                 weight_scale=PATIENCE,
+                venues=tuple(settings.fetch.venues),
             )
             world = held.enter_context(start)
             settings = reached(settings, world, world.offers())

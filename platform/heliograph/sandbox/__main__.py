@@ -43,7 +43,9 @@ async def _serve(args: argparse.Namespace) -> None:
     tape = spec.build()
     first_ms = min(tape.listed_ms(symbol) for symbol in tape.symbols)
     clock = VirtualClock.before_end(first_ms, tape.end_ms, parse(args.live_timeframe), args.live_bars)
-    exchange = Exchange(venues.build(tape, clock), clock, weight_scale=args.weight_scale)
+    exchange = Exchange(
+        venues.build(tape, clock, [n for n in args.venues.split(",") if n]), clock, weight_scale=args.weight_scale
+    )
     args.folder.mkdir(parents=True, exist_ok=True)
     domains = [domain for host in exchange.hosts.values() for domain in host.domains]
     ca_file, context = authority.issue(args.folder, domains)
@@ -113,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--live-bars", type=int, default=96)
     parser.add_argument("--live-timeframe", default="1h")
     parser.add_argument("--weight-scale", type=float, default=1.0, help="multiplies every rate limit")
+    parser.add_argument("--venues", default="", help="names, with commas; all where none is given")
     parser.add_argument("--proxy-port", type=int, default=0)
     parser.add_argument("--control-port", type=int, default=0)
     parser.add_argument("--until-stdin-closes", action="store_true", help="stop when the parent is gone")

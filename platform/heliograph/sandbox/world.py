@@ -8,7 +8,7 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -44,7 +44,7 @@ class Sandbox:
         self.tape_origin = str(ready["tape_origin"])
 
     @classmethod
-    def start(
+    def start(  # noqa: PLR0913 - each is an option of the process
         cls,
         tape_spec: TapeSpec,
         *,
@@ -52,6 +52,7 @@ class Sandbox:
         live_bars: int = 96,
         live_timeframe: str = "1h",
         weight_scale: float = 1.0,
+        venues: Collection[str] = (),
         proxy_port: int = 0,
         control_port: int = 0,
         timeout_s: float = 60.0,
@@ -63,6 +64,7 @@ class Sandbox:
             folder: for the certificates and ``sandbox.log``.
             live_bars, live_timeframe: the clock starts at a bar's open, so many bars before the tape ends.
             weight_scale: multiplies every rate limit.
+            venues: which; none means all.
             proxy_port, control_port: 0 takes any free port.
 
         Raises:
@@ -79,6 +81,7 @@ class Sandbox:
             "live-bars": live_bars,
             "live-timeframe": live_timeframe,
             "weight-scale": weight_scale,
+            "venues": ",".join(venues),
             "proxy-port": proxy_port,
             "control-port": control_port,
         }

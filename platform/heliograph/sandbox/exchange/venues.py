@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from heliograph.core.calendars import grid
+from heliograph.core.errors import ConfigError
 from heliograph.core.ports import Clock
 from heliograph.sandbox.exchange import (
     binance,
@@ -60,9 +61,19 @@ class Offer:
     last_ms: int
 
 
-def build(tape: Tape, clock: Clock) -> dict[str, Venue]:
-    """Every venue by name, each with the markets that it lists."""
-    return {kind.name: kind.of(tape, clock) for kind in VENUES}
+def build(tape: Tape, clock: Clock, names: Collection[str] = ()) -> dict[str, Venue]:
+    """Venues by name, each with the markets that it lists.
+
+    Args:
+        names: which; none means all.
+
+    Raises:
+        ConfigError: there is no such venue.
+    """
+    offered = {kind.name: kind for kind in VENUES}
+    if unknown := sorted(set(names) - set(offered)):
+        raise ConfigError(f"the sandbox has no venue {', '.join(unknown)}: use {', '.join(offered)}")
+    return {name: kind.of(tape, clock) for name, kind in offered.items() if not names or name in names}
 
 
 def owner_of(name: str, hosts: Sequence[AnyHost]) -> AnyHost | None:
