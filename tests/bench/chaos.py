@@ -158,7 +158,7 @@ class Driver:
     @property
     def is_alive(self) -> bool:
         """False once it is dead, killed or done."""
-        return psutil.pid_exists(self.pid)
+        return bool(psutil.pid_exists(self.pid))
 
 
 class Nursery:

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -208,8 +209,10 @@ def saturation(folder: Path, *, seconds: float, workers: Sequence[int], scale: f
                 client_cpu_s=cpu[0],
                 sandbox_cpu_s=served_s,
             )
-            for line in done.failed[:5]:
-                sys.stderr.write(f"{line}\n")
+            refused = Counter(
+                (c["venue"], c["path"], c["status"]) for c in world.log(limit=50_000) if c["status"] >= 400
+            )
+            sys.stderr.write("".join(f"{line}\n" for line in (*done.failed[:5], *refused.items())))
 
 
 def _loads(world: Sandbox, scale: float) -> dict[str, Load]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -78,7 +78,7 @@ class Windows:
     def __init__(self) -> None:
         self.violations = 0
         self._arrived: dict[str, list[tuple[float, float]]] = {}
-        self._held: Counter[str] = Counter()
+        self._held: defaultdict[str, float] = defaultdict(float)
         self._first: Counter[str] = Counter()
 
     def arrive(self, rules: VenueRules, now_s: float) -> None:
