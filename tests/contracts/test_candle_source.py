@@ -375,9 +375,9 @@ class TestCandleSource:
 
         async def story() -> tuple[list[Page], list[Page]]:
             async with source_of(world, venue, kind) as source:
-                alone = [await source.fetch_page(market(venue, s), H, t, FOREVER) for s, t in asked]
+                alone = [await source.fetch_page(market(venue, s), H, t, t + 9 * HOUR_MS) for s, t in asked]
                 return alone, await asyncio.gather(
-                    *(source.fetch_page(market(venue, s), H, t, FOREVER) for s, t in asked)
+                    *(source.fetch_page(market(venue, s), H, t, t + 9 * HOUR_MS) for s, t in asked)
                 )
 
         alone, together = run(story())
