@@ -21,9 +21,10 @@ class VenueClock:
         self._read_at_s = 0.0
 
     def read(self, now_ms: int) -> None:
-        """Take a reading that has just arrived; it is a lower bound of the venue's now."""
-        self._read_ms = now_ms
-        self._read_at_s = self._monotonic_s()
+        """Take a reading that has just arrived; it is a lower bound of the venue's now, as is any larger one before it."""
+        if self._read_ms is None or now_ms >= self._read_ms:
+            self._read_ms = now_ms
+            self._read_at_s = self._monotonic_s()
 
     @property
     def at_least_ms(self) -> int | None:
