@@ -49,7 +49,7 @@ bench-fetch: .venv/.dev ## the download beside its limits and peers: saturation,
 
 KILLS ?= 200
 chaos-fetch: .venv/.dev ## kill -9 at KILLS random points of a download, then compare the lake with the tape
-	@PYTHONPATH=platform:. $(BIN)/python tests/bench/chaos.py --kills $(KILLS)
+	@PYTHONPATH=platform:. $(BIN)/python tests/bench/chaos.py $(KILLS)
 
 SEEDS ?= 20
 corruption: .venv/.dev ## injected corruption found, and false alarms on recorded candles
