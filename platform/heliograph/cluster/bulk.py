@@ -12,7 +12,7 @@ import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy
 
-from heliograph.cluster.crew import WORKER_CPUS, Counted, open_fallback, open_source, reach
+from heliograph.cluster.crew import WORKER_CPUS, open_fallback, open_source, reach
 from heliograph.config.settings import FetchSettings, LakeSettings
 from heliograph.core.market import Market, kind_of
 from heliograph.core.ports import CandleSource
@@ -82,7 +82,7 @@ class BulkWorker:
         if lane in self._sources:
             return
         reached = reach(self._fetch.venues[lane[0]])
-        self._sources[lane] = Counted(open_source(lane, self._fetch, holder=self._holder, listing=desk.listing))
+        self._sources[lane] = open_source(lane, self._fetch, holder=self._holder, listing=desk.listing)
         self._fallbacks[lane] = open_fallback(lane, self._fetch, holder=self._holder)
         now = partial(_constant, desk.now_ms)
         self._archives[lane] = [ArchiveClient(layout, reached, now_ms=now) for layout in layouts(*lane)]

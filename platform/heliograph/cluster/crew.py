@@ -17,10 +17,8 @@ from ray.exceptions import RayActorError
 from heliograph.cluster.governor import LeasedBudget, egress, governor
 from heliograph.config.settings import FetchSettings, LakeSettings, VenueSettings
 from heliograph.core.errors import Retryable
-from heliograph.core.market import Market, VenueRules
-from heliograph.core.ports import CandleSource, ObjectStore, Page
-from heliograph.core.series import SeriesPage
-from heliograph.core.timeframe import Timeframe
+from heliograph.core.market import VenueRules
+from heliograph.core.ports import CandleSource, ObjectStore
 from heliograph.ingest.fallback import fill_in
 from heliograph.ingest.page import Patience
 from heliograph.ingest.plan import Lane
@@ -30,9 +28,8 @@ from heliograph.ingest.spread import Job, WorkerLost
 from heliograph.lake.layout import CANDLES_TABLE
 from heliograph.lake.store import open_store
 from heliograph.lake.write import Row
-from heliograph.sources.budget import spending
 from heliograph.sources.catalog import rules
-from heliograph.sources.dialect import Data, SeriesRules
+from heliograph.sources.dialect import Data
 from heliograph.sources.paid import CoinApiSource
 from heliograph.sources.paid import rules_of as paid_rules
 from heliograph.sources.rest import CcxtSource
@@ -44,63 +41,13 @@ WRITERS = 8  # threads of one worker
 STORE_PATIENCE_S = 120.0  # candles that were fetched are held so long for a store that is away
 
 
-class Counted:
-    """A `CandleSource` whose calls are over when it says so, so that its budget need not guess."""
-
-    def __init__(self, source: CandleSource) -> None:
-        self.rules = source.rules
-        self._source = source
-
-    async def now_ms(self) -> int:
-        """See `CandleSource`."""
-        with spending():
-            return await self._source.now_ms()
-
-    async def markets(self) -> list[Market]:
-        """See `CandleSource`."""
-        with spending():
-            return await self._source.markets()
-
-    async def fetch_page(self, market: Market, timeframe: Timeframe, start_ms: int, end_ms: int) -> Page:
-        """See `CandleSource`."""
-        with spending():
-            return await self._source.fetch_page(market, timeframe, start_ms, end_ms)
-
-    async def close(self) -> None:
-        """See `CandleSource`."""
-        await self._source.close()
-
-
-class CountedSeries:
-    """A `SeriesSource` whose calls are over when it says so."""
-
-    def __init__(self, source: CcxtSeries) -> None:
-        self.rules = source.rules
-        self._source = source
-
-    def rules_of(self, data: Data) -> SeriesRules:
-        """See `CcxtSeries`."""
-        return self._source.rules_of(data)
-
-    async def fetch_page(
-        self, data: Data, market: Market, start_ms: int, end_ms: int, now_ms: int
-    ) -> tuple[SeriesPage, int]:
-        """See `CcxtSeries`."""
-        with spending():
-            return await self._source.fetch_page(data, market, start_ms, end_ms, now_ms)
-
-    async def close(self) -> None:
-        """Free the connections."""
-        await self._source.close()
-
-
 def open_series(
     lane: Lane, fetch: FetchSettings, *, holder: str, listing: Sequence[Mapping[str, object]] | None = None
-) -> CountedSeries:
+) -> CcxtSeries:
     """What a venue gives beside candles, for this process."""
     venue, kind = lane
     paid = budget(rules(venue, kind), fetch, holder=holder)
-    return CountedSeries(CcxtSeries(venue, reach(fetch.venues[venue]), paid, kind=kind, listing=listing))
+    return CcxtSeries(venue, reach(fetch.venues[venue]), paid, kind=kind, listing=listing)
 
 
 class WriteBehind:
@@ -181,7 +128,7 @@ class FetchWorker:
         self._store = open_store(lake)
         self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="writer")
         self._sources: dict[Lane, asyncio.Task[CandleSource]] = {}
-        self._series: dict[Lane, asyncio.Task[CountedSeries]] = {}
+        self._series: dict[Lane, asyncio.Task[CcxtSeries]] = {}
         self._fallbacks: dict[Lane, CandleSource | None] = {}
 
     async def address(self) -> str:
@@ -219,13 +166,13 @@ class FetchWorker:
             patience=Patience(self._fetch.attempts, np.random.default_rng(job.row["start_ms"])),
         )
 
-    async def _open_series(self, job: Job) -> CountedSeries:
+    async def _open_series(self, job: Job) -> CcxtSeries:
         (listing,) = job.listing
         return open_series(job.lane, self._fetch, holder=self._name, listing=await listing)
 
     async def _open(self, job: Job) -> CandleSource:
         (listing,) = job.listing
-        return Counted(open_source(job.lane, self._fetch, holder=self._name, listing=await listing))
+        return open_source(job.lane, self._fetch, holder=self._name, listing=await listing)
 
 
 class RayCrew:

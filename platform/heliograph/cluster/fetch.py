@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import ray
 
 from heliograph.cluster.bulk import Desk, stream
-from heliograph.cluster.crew import Counted, RayCrew, budget, open_series, open_source
+from heliograph.cluster.crew import RayCrew, budget, open_series, open_source
 from heliograph.cluster.governor import governor
 from heliograph.config.settings import Selection, Settings
 from heliograph.core.errors import ConfigError, Permanent, Retryable, SymbolGone
@@ -97,7 +97,7 @@ async def _again(settings: Settings, part: BadPart) -> list[Row]:
     origin = open_source((part.venue, market.kind), settings.fetch, holder=_me())
     try:
         attempts = settings.fetch.attempts
-        return await fetch_shard(Counted(origin), open_store(settings.lake), row, market=market, attempts=attempts)
+        return await fetch_shard(origin, open_store(settings.lake), row, market=market, attempts=attempts)
     finally:
         await origin.close()
 
@@ -159,7 +159,7 @@ class _Survey:
         mine = known.filter(pc.field("venue") == found.lane[0])
         try:
             said = await survey(
-                Counted(found.source), mine, selections, attempts=settings.attempts, in_flight=settings.pages_in_flight
+                found.source, mine, selections, attempts=settings.attempts, in_flight=settings.pages_in_flight
             )
         except (Retryable, Permanent) as e:
             self.lost[found.lane] = e
@@ -174,7 +174,7 @@ class _Survey:
     async def _markets(self, lane: Lane) -> _Found | None:
         try:
             source = self._sources[lane]
-            return _Found(lane, source, tuple(await Counted(source).markets()))
+            return _Found(lane, source, tuple(await source.markets()))
         except (Retryable, Permanent) as e:
             self.lost[lane] = e
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -89,7 +90,12 @@ def origin(interval: Mapping[str, Any], **sources: Any) -> Row:
         interval: venue, timeframe, symbol, start_ms, end_ms of what it answers for.
         sources: ``pages`` that a venue sent, or ``merged`` parts.
     """
-    return {**interval, **sources, "code_version": version("heliograph"), "schema_version": SCHEMA_VERSION}
+    return {**interval, **sources, "code_version": _code_version(), "schema_version": SCHEMA_VERSION}
+
+
+@cache
+def _code_version() -> str:
+    return version("heliograph")
 
 
 def _heal(store: ObjectStore, key: str, body: bytes) -> None:

@@ -18,6 +18,7 @@ from heliograph.core.errors import ConfigError, RateLimited, Retryable
 from heliograph.core.market import Kind
 from heliograph.core.ports import Budget
 from heliograph.sources import catalog
+from heliograph.sources.budget import spending
 from heliograph.sources.dialect import Dialect
 from heliograph.sources.errors import translate
 from heliograph.sources.rows import Rows, find
@@ -113,7 +114,8 @@ class CcxtClient:
         hearing = _Hearing(takes_rows)
         token = _hearing.set(hearing)
         try:
-            result = await getattr(self.exchange, name)(*args, **kwargs)
+            with spending():
+                result = await getattr(self.exchange, name)(*args, **kwargs)
         except ccxt.BaseError as e:
             raise self.translated(e, hearing.answers[-1] if hearing.answers else None) from e
         finally:

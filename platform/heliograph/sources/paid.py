@@ -30,6 +30,7 @@ from heliograph.core.errors import (
 from heliograph.core.market import Candles, Market, VenueRules
 from heliograph.core.ports import Budget, Page
 from heliograph.core.timeframe import Timeframe
+from heliograph.sources.budget import spending
 from heliograph.sources.rest import closed
 
 COINAPI_URL = "https://rest.coinapi.io"
@@ -121,10 +122,11 @@ class CoinApiSource:
             self._session = aiohttp.ClientSession(
                 headers=self._headers, timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s)
             )
-        await self._budget(1.0)
         try:
-            async with self._session.get(url) as answer:
-                body = await answer.read()
+            with spending():
+                await self._budget(1.0)
+                async with self._session.get(url) as answer:
+                    body = await answer.read()
         except TimeoutError as e:
             raise VenueTimeout(f"coinapi did not answer within {self._settings.timeout_s:g} s") from e
         except aiohttp.ClientError as e:
