@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.util
 import json
 import math
 import os
-import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -290,7 +289,7 @@ def plan() -> None:
 
 def plan_here() -> None:
     """`plan` in this process."""
-    before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024
+    before_mb = _peak_mb()
     found = schedule.catalogues(760)
     started_s = time.perf_counter()
     made = schedule.planned(found, days=28)
@@ -299,7 +298,7 @@ def plan_here() -> None:
     started_s = time.perf_counter()
     again = schedule.planned(found, days=28, coverage=covered)
     again_s = time.perf_counter() - started_s
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024
+    peak_mb = _peak_mb()
     report(
         "plan",
         shards=made.shards.num_rows,
@@ -374,6 +373,7 @@ def speed(folder: Path) -> None:
                 done = fetch.run(settings, meter)
                 wall_s, total_s = time.perf_counter() - started_s, cpu.spent_s()
             raw_candles, raw_s = asyncio.run(_raw(world, SYMBOLS, start_ms, now_ms))
+        freqtrade_s = _freqtrade(world, folder, start_ms, now_ms)
     assert meter.start is not None
     share, before_s = meter.start
     steady, raw = (1 - share) * done.candles / (total_s - before_s), raw_candles / raw_s
@@ -386,9 +386,11 @@ def speed(folder: Path) -> None:
         ratio_to_ccxt=steady / raw,
         with_start_ratio_to_ccxt=done.candles / total_s / raw,
         candles_per_wall_s=done.candles / wall_s,
+        wall_s=wall_s,
+        **({} if freqtrade_s is None else {"freqtrade_wall_s": freqtrade_s, "freqtrade_ratio": freqtrade_s / wall_s}),
     )
-    if importlib.util.find_spec("freqtrade") is None:
-        report("speed", freqtrade="not installed: no figure beside it")
+    if freqtrade_s is None:
+        report("speed", freqtrade="not on PATH and not in $FREQTRADE: no figure beside it")
 
 
 async def _raw(world: Sandbox, symbols: Sequence[str], start_ms: int, end_ms: int) -> tuple[int, float]:
@@ -421,6 +423,47 @@ async def _raw(world: Sandbox, symbols: Sequence[str], start_ms: int, end_ms: in
         return len(kept), time.process_time() - started_s
     finally:
         await exchange.close()
+
+
+def _freqtrade(world: Sandbox, folder: Path, start_ms: int, end_ms: int) -> float | None:
+    """Wall seconds of freqtrade's own downloader over the same candles; None where there is none."""
+    program = os.environ.get("FREQTRADE") or shutil.which("freqtrade")
+    if program is None:
+        return None
+    trusted = {"httpsProxy": world.proxy_url, "cafile": world.ca_file}
+    exchange = {"name": "binance", "only_from_ccxt": True, "ccxt_config": trusted, "pair_whitelist": SYMBOLS}
+    config = {
+        "dry_run": True,
+        "trading_mode": "spot",
+        "stake_currency": "USDT",
+        "stake_amount": 10,
+        "max_open_trades": 1,
+        "dataformat_ohlcv": "feather",
+        "exchange": exchange,
+        "pairlists": [{"method": "StaticPairList"}],
+        "entry_pricing": {"price_side": "same"},
+        "exit_pricing": {"price_side": "same"},
+    }
+    users, data = folder / "freqtrade", folder / "feathers"
+    users.mkdir()
+    (users / "config.json").write_text(json.dumps(config))
+    where = ["--config", str(users / "config.json"), "--userdir", str(users), "--datadir", str(data)]
+    what = ["--timeframes", "1m", "--timerange", f"{start_ms // 1000}-{end_ms // 1000}"]
+    trust = {"REQUESTS_CA_BUNDLE": str(world.ca_file), "SSL_CERT_FILE": str(world.ca_file)}
+    started_s = time.perf_counter()
+    subprocess.run(
+        [program, "download-data", *where, *what], env=os.environ | trust, check=True, capture_output=True, timeout=900
+    )
+    wall_s = time.perf_counter() - started_s
+    if len(list(data.glob("*.feather"))) != len(SYMBOLS):
+        raise RuntimeError("freqtrade did not write every symbol: there is nothing to compare")
+    return wall_s
+
+
+def _peak_mb() -> float:
+    """The most memory that this process has had; `getrusage` would count that of the process it was forked from."""
+    told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return float(told["VmHWM"].split()[0]) / 1_024
 
 
 def _cpu_s(pid: int) -> float:

@@ -1,0 +1,281 @@
+"""Runs graphs: the same passes over a year of bars, over tiles of it, or over the one bar that has just closed.
+
+Every series has a stretch of one buffer: the bars that the nodes after it still read, and room for a block of new ones.
+A block is filled node by node, then the newest bars move to the front. What is kept between two calls does not depend on
+how the bars were cut into calls, so that batch, tiles and live agree bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from numba.typed import List
+
+from heliograph.core.errors import SchemaMismatch
+from heliograph.features.graph import SIGNATURE, Node, Series, source
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+BATCH_BARS = 512
+"""A block of a batch: its buffer stays in the cache."""
+
+LIVE_BARS = 32
+"""Room of a live market: small, for there are thousands of them."""
+
+
+def compiled(function: Any) -> Any:
+    """Compile with numba: cached on disk, without the GIL, division by zero as in numpy; never fast-math."""
+    return numba.njit(cache=True, error_model="numpy", nogil=True)(function)
+
+
+@compiled
+def _run(
+    functions: Any, code_P3: IntArray, at_PA: IntArray, p_PQ: FloatArray, s: FloatArray, x: FloatArray, i: int, n: int
+) -> None:
+    """Run every pass over the next ``n`` bars; a row of the code is the function and the bounds of its states."""
+    for k in range(code_P3.shape[0]):
+        functions[code_P3[k, 0]](x, at_PA[k], i, p_PQ[k], s[code_P3[k, 1] : code_P3[k, 2]], n)
+
+
+@compiled
+def _feed(x: FloatArray, starts_I: IntArray, i: int, inputs_IN: FloatArray, first: int, n: int) -> None:
+    for k in range(starts_I.size):
+        o = starts_I[k] + i
+        for t in range(n):
+            x[o + t] = inputs_IN[k, first + t]
+
+
+@compiled
+def _collect(
+    x: FloatArray, starts_F: IntArray, i: int, range_2F: FloatArray, out_NF: FloatArray, first: int, n: int
+) -> None:
+    """Cut each result to its range; NaN stays NaN."""
+    for f in range(starts_F.size):
+        o, low, high = starts_F[f] + i, range_2F[0, f], range_2F[1, f]
+        for t in range(n):
+            value = x[o + t]
+            out_NF[first + t, f] = low if value < low else (high if value > high else value)
+
+
+@compiled
+def _move(x: FloatArray, begins_R: IntArray, keep_R: IntArray, by: int) -> None:
+    """Bring the kept bars of every series to the front of its stretch."""
+    for r in range(begins_R.size):
+        o = begins_R[r]
+        for t in range(keep_R[r]):
+            x[o + t] = x[o + by + t]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A graph laid out to be run.
+
+    Attributes:
+        inputs: names of the series that the caller fills, in order.
+        results: F series that are asked for.
+        nodes: in an order in which each comes after its inputs; those without a kernel first.
+        keep: bars before the current one that must be kept, by series.
+    """
+
+    inputs: tuple[str, ...]
+    results: tuple[Series, ...]
+    nodes: tuple[Node, ...]
+    keep: Mapping[Series, int]
+
+    @classmethod
+    def of(cls, results: Sequence[Series], inputs: Sequence[str] = ()) -> Program:
+        """Lay out what the results need.
+
+        Args:
+            inputs: series that the caller fills whether they are needed or not; others follow.
+        """
+        ordered: dict[Node, None] = {}
+        keep: dict[Series, int] = {}
+        _visit((series.node for series in results), ordered)
+        for made in ordered:
+            for series, bars in zip(made.inputs, made.reach_bars, strict=True):
+                keep[series] = max(keep.get(series, 0), bars)
+        filled = dict.fromkeys([*inputs, *(made.name for made in ordered if made.kernel is None)])
+        nodes = (*(source(name).node for name in filled), *(made for made in ordered if made.kernel is not None))
+        return cls(tuple(filled), tuple(results), nodes, keep)
+
+    @property
+    def lookback_bars(self) -> int:
+        """Bars until every result is known."""
+        return max((series.node.lookback_bars for series in self.results), default=1)
+
+    @property
+    def settle_bars(self) -> int | None:
+        """Bars after which no result depends on where the history began; None where that never ends."""
+        bars = [series.node.settle_bars for series in self.results]
+        known = [n for n in bars if n is not None]
+        return max(known, default=1) if len(known) == len(bars) else None
+
+
+def _visit(wanted: Iterable[Node], ordered: dict[Node, None]) -> None:
+    """Depth first, without recursion: graphs of many lags are deep."""
+    stack = [(made, False) for made in reversed([*wanted])]
+    while stack:
+        made, is_ready = stack.pop()
+        if made in ordered:
+            continue
+        if is_ready:
+            ordered[made] = None
+        else:
+            stack.append((made, True))
+            stack += [(series.node, False) for series in reversed(made.inputs)]
+
+
+class Pass:
+    """One market on its way through a program; it remembers what the next bar needs and nothing else.
+
+    Args:
+        ranges: ``(low, high)`` of each result; what lies beyond is cut.
+        block_bars: room for new bars; changes speed and memory, never a value.
+    """
+
+    def __init__(
+        self, program: Program, ranges: Sequence[tuple[float, float]] | None = None, *, block_bars: int = BATCH_BARS
+    ) -> None:
+        self.program = program
+        self._block_bars = block_bars
+        self._i = 0  # of the block, where the next bar goes
+        self._code = _layout(program, block_bars)
+        self._x = np.full(self._code.num_values, np.nan)
+        self._s = np.zeros(self._code.num_states)
+        wide = [(-np.inf, np.inf)] * len(program.results)
+        self._range_2F = np.array(wide if ranges is None else [*ranges], dtype=np.float64).reshape(-1, 2).T.copy()
+
+    def advance(self, inputs_IN: FloatArray, out_NF: FloatArray | None = None) -> FloatArray:
+        """Take the next bars, however many.
+
+        Args:
+            inputs_IN: float64[I, N], rows in the order of the program's inputs.
+            out_NF: where to write; made where None.
+
+        Returns:
+            float64[N, F]; NaN where a result is not known yet.
+        """
+        bars = inputs_IN.shape[1]
+        out = np.empty((bars, len(self.program.results))) if out_NF is None else out_NF
+        code, done = self._code, 0
+        while done < bars:
+            if self._i == self._block_bars:
+                _move(self._x, code.begins_R, code.keep_R, self._i)
+                self._i = 0
+            n = min(self._block_bars - self._i, bars - done)
+            _feed(self._x, code.starts_I, self._i, inputs_IN, done, n)
+            _run(code.functions, code.code_P3, code.at_PA, code.p_PQ, self._s, self._x, self._i, n)
+            _collect(self._x, code.starts_F, self._i, self._range_2F, out, done, n)
+            self._i += n
+            done += n
+        return out
+
+    def save(self) -> dict[str, FloatArray]:
+        """What is carried, by node: the kept bars of its outputs, then its state. Plain arrays, to be stored anywhere."""
+        code, i = self._code, self._i
+        kept = [self._x[begin + i : begin + i + keep] for begin, keep in zip(code.begins_R, code.keep_R, strict=True)]
+        return {
+            made.key: np.concatenate([*kept[rows], self._s[states]])
+            for made, rows, states in zip(self.program.nodes, code.rows, code.states, strict=True)
+        }
+
+    def load(self, carried: Mapping[str, FloatArray]) -> None:
+        """Go on where `save` was called, by this program or by another that has the same nodes.
+
+        Raises:
+            SchemaMismatch: a node is not in it, or kept fewer bars than this program reads.
+        """
+        code, self._i = self._code, 0
+        for made, rows, states in zip(self.program.nodes, code.rows, code.states, strict=True):
+            found = carried.get(made.key)
+            size = int(code.keep_R[rows].sum()) + states.stop - states.start
+            if found is None or found.size != size:
+                raise SchemaMismatch(
+                    f"what was carried does not fit {made.name} ({made.key}): start again from the first bar"
+                )
+            at = 0
+            for begin, keep in zip(code.begins_R[rows], code.keep_R[rows], strict=True):
+                self._x[begin : begin + keep] = found[at : at + keep]
+                at += int(keep)
+            self._s[states] = found[at:]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where everything stands in the buffer, R stretches in all.
+
+    Attributes:
+        begins_R, keep_R: of each stretch, and how many bars it keeps.
+        rows: by node, its stretches.
+        states: by node, what of the states is its own.
+        functions, code_P3, at_PA, p_PQ: P passes, as `_run` takes them.
+        starts_I, starts_F: first new bar of each input and each result.
+    """
+
+    num_values: int
+    num_states: int
+    begins_R: IntArray
+    keep_R: IntArray
+    rows: tuple[slice, ...]
+    states: tuple[slice, ...]
+    functions: Any
+    code_P3: IntArray
+    at_PA: IntArray
+    p_PQ: FloatArray
+    starts_I: IntArray
+    starts_F: IntArray
+
+
+def _layout(program: Program, block_bars: int) -> _Layout:
+    nodes, passes = program.nodes, [made for made in program.nodes if made.kernel is not None]
+    series = [made[k] for made in nodes for k in range(made.num_outputs)]
+    keep_R = np.array([program.keep.get(one, 0) for one in series], dtype=np.int64)
+    ends_R = np.cumsum(keep_R + block_bars)
+    begins_R = ends_R - keep_R - block_bars
+    starts = dict(zip(series, (begins_R + keep_R).tolist(), strict=True))
+    firsts = np.cumsum([0, *(made.num_outputs for made in nodes)]).tolist()
+    counts = np.cumsum([0, *(made.num_states for made in nodes)]).tolist()
+    kernels = list(dict.fromkeys(made.kernel for made in passes if made.kernel is not None))
+    functions: Any = List.empty_list(numba.types.FunctionType(SIGNATURE))
+    for found in kernels:
+        functions.append(found.compiled())
+    return _Layout(
+        num_values=int(ends_R[-1]),
+        num_states=counts[-1],
+        begins_R=begins_R,
+        keep_R=keep_R,
+        rows=tuple(slice(a, b) for a, b in pairwise(firsts)),
+        states=tuple(slice(a, b) for a, b in pairwise(counts)),
+        functions=functions,
+        code_P3=np.array(
+            [
+                (kernels.index(made.kernel), first, end)
+                for made, (first, end) in zip(nodes, pairwise(counts), strict=True)
+                if made.kernel is not None
+            ],
+            dtype=np.int64,
+        ).reshape(-1, 3),
+        at_PA=_padded(
+            [[starts[one] for one in (*(made[k] for k in range(made.num_outputs)), *made.inputs)] for made in passes],
+            np.int64,
+        ),
+        p_PQ=_padded([made.parameters for made in passes], np.float64),
+        starts_I=np.array([starts[source(name)] for name in program.inputs], dtype=np.int64),
+        starts_F=np.array([starts[one] for one in program.results], dtype=np.int64),
+    )
+
+
+def _padded(rows: Sequence[Sequence[float]], dtype: Any) -> Any:
+    """Rows of different lengths as one matrix, at least one wide."""
+    made = np.zeros((len(rows), max([1, *map(len, rows)])), dtype=dtype)
+    for k, row in enumerate(rows):
+        made[k, : len(row)] = row
+    return made

@@ -1,0 +1,1 @@
+"""Every feature, one module a family."""

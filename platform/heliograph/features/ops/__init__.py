@@ -1,0 +1,1 @@
+"""The passes that features are made of, by kind."""
