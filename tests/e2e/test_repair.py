@@ -1,4 +1,4 @@
-"""One byte of one part is flipped: the lake names that part and no other, and mends it from the venue."""
+"""A part breaks, or its archive file is issued anew: that part is named and no other, and mended from where it came."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.bench.fetch import write_tape
 from tests.e2e.conftest import Told
 from tests.e2e.world import LIVE_BARS, settings_of
 
 from heliograph.cli import demo
-from heliograph.cluster import fetch
+from heliograph.cluster import fetch, repair
+from heliograph.cluster.session import session
+from heliograph.config.settings import FetchSettings, LakeSettings, Selection, Settings, VenueSettings
 from heliograph.core.errors import CorruptPart
 from heliograph.lake import audit, read
+from heliograph.lake.part import read_provenance
+from heliograph.lake.store import open_store
 from heliograph.sandbox.tape import TapeSpec
 from heliograph.sandbox.world import Sandbox
 from heliograph.telemetry.progress import Quiet
@@ -21,6 +26,7 @@ from heliograph.telemetry.progress import Quiet
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 MARKET = ("okx", "BTC/USDT", "1h")
+COLUMNS = ("open_ts_ms", "open", "high", "low", "close", "volume")
 
 
 def test_flipped_byte_is_named_and_mended_from_the_venue(told: Told, tmp_path: Path):
@@ -41,6 +47,42 @@ def test_flipped_byte_is_named_and_mended_from_the_venue(told: Told, tmp_path: P
     tape = TapeSpec("folder", told.tape)
     with Sandbox.start(tape, folder=tmp_path / "sandbox", live_bars=LIVE_BARS, weight_scale=demo.PATIENCE) as world:
         reached = demo.reached(settings.model_copy(update={"lake": lake}), world, world.offers())
-        assert fetch.repair(reached, bad, Quiet()) == ()
+        assert repair.repair(reached, bad, Quiet()) == ()
     assert audit.verify(lake) == []
     assert np.array_equal(read.candles(lake, *MARKET).close, before.close)
+
+
+def test_archive_file_that_is_issued_anew_is_named_and_fetched_again(tmp_path: Path):
+    tape = write_tape(tmp_path / "tape", 70, ("BTC/USDT",))
+    market = ("binance", "BTC/USDT", "1m")
+    with Sandbox.start(tape, folder=tmp_path / "sandbox", live_bars=2, weight_scale=20, venues=("binance",)) as world:
+        reached = VenueSettings(http_proxy=world.proxy_url, ca_file=world.ca_file, budget_scale=20)
+        wanted = Selection(venues=("binance",), symbols=("BTC/USDT",), timeframes=("1m",))
+        fetching = FetchSettings(venues={"binance": reached}, selections=(wanted,))
+        settings = Settings(lake=LakeSettings(uri=str(tmp_path / "lake")), fetch=fetching)
+        with session():
+            assert fetch.run(settings, Quiet()).failed == ()
+        whole = read.candles(settings.lake, *market)
+        file = next(iter(archive_files(settings.lake)))
+        assert repair.outdated(settings, Quiet()) == []
+
+        world.spoil(file, "stale")
+        [old] = repair.outdated(settings, Quiet())
+        assert file in str(old)
+        assert repair.repair(settings, [old], Quiet()) == ()
+        changed = read.candles(settings.lake, *market)
+        assert any(not np.array_equal(getattr(changed, name), getattr(whole, name)) for name in COLUMNS)
+
+        world.mend(file)
+        assert repair.repair(settings, repair.outdated(settings, Quiet()), Quiet()) == ()
+        assert repair.outdated(settings, Quiet()) == []
+    again = read.candles(settings.lake, *market)
+    assert all(np.array_equal(getattr(again, name), getattr(whole, name)) for name in COLUMNS)
+
+
+def archive_files(lake: LakeSettings) -> list[str]:
+    """The files that the lake's parts were made of."""
+    store = open_store(lake)
+    bodies = [store.get_tagged(f"candles/{part['path']}") for part in read.live_parts(lake)]
+    pages = [page for found in bodies if found for page in read_provenance(found[0])["pages"]]
+    return [page["endpoint"] for page in pages if page["endpoint"].endswith(".zip")]

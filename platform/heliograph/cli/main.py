@@ -170,14 +170,25 @@ def verify(
     repair: Annotated[
         bool, typer.Option("--repair", help="fetch the broken parts' candles again and swap the parts")
     ] = False,
+    archives: Annotated[
+        bool, typer.Option("--archives", help="also ask the bulk archives which of their files were issued anew since")
+    ] = False,
     config: Config = None,
     overrides: Override = None,
 ) -> None:
     """Check every part of the lake against its checksum; names each that is not what was written."""
     settings = settings_of(config, overrides)
-    from heliograph.lake import audit
+    from heliograph.lake import audit, delta
+    from heliograph.lake.layout import CANDLES_TABLE
+    from heliograph.lake.tables import TABLES
 
-    broken = audit.verify(settings.lake)
+    there = [name for name in TABLES if name == CANDLES_TABLE or delta.open_table(settings.lake, name) is not None]
+    broken = [part for name in there for part in audit.verify(settings.lake, table=name)]
+    if archives:
+        from heliograph.cluster import repair as mending
+
+        with bar("archives") as shown:
+            broken += mending.outdated(settings, shown)
     for part in broken:
         CONSOLE.print(str(part))
     if not broken:
@@ -185,11 +196,11 @@ def verify(
         return
     if not repair:
         raise HeliographError(f"{len(broken)} broken: run `helio verify --repair` to fetch their candles again")
-    from heliograph.cluster import fetch as stage
+    from heliograph.cluster import repair as mending
     from heliograph.cluster.session import session
 
     with session(), bar("repair") as shown:
-        stuck = stage.repair(settings, broken, shown)
+        stuck = mending.repair(settings, broken, shown)
     for told in stuck:
         CONSOLE.print(told)
     if stuck:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -71,9 +71,14 @@ class BulkWorker:
         desk, attempts = self._desks[lane], self._fetch.attempts
         market = desk.markets[row["symbol"]]
         self._open(lane, desk)
-        offered = [a for a in self._archives[lane] if not a.layout.is_trades or not market.is_active]
         rows = await fetch_archive_shard(
-            offered, self._sources[lane], self._store, row, market=market, now_ms=desk.now_ms, attempts=attempts
+            offered(self._archives[lane], market),
+            self._sources[lane],
+            self._store,
+            row,
+            market=market,
+            now_ms=desk.now_ms,
+            attempts=attempts,
         )
         provider = self._fallbacks[lane]
         return await fill_in(provider, self._store, rows, market=market, attempts=attempts) if provider else rows
@@ -81,11 +86,20 @@ class BulkWorker:
     def _open(self, lane: Lane, desk: Desk) -> None:
         if lane in self._sources:
             return
-        reached = reach(self._fetch.venues[lane[0]])
         self._sources[lane] = open_source(lane, self._fetch, holder=self._holder, listing=desk.listing)
         self._fallbacks[lane] = open_fallback(lane, self._fetch, holder=self._holder)
-        now = partial(_constant, desk.now_ms)
-        self._archives[lane] = [ArchiveClient(layout, reached, now_ms=now) for layout in layouts(*lane)]
+        self._archives[lane] = archives_of(lane, self._fetch, desk.now_ms)
+
+
+def archives_of(lane: Lane, fetch: FetchSettings, now_ms: int) -> list[ArchiveClient]:
+    """The archives of a venue and kind, as this node reaches them."""
+    reached = reach(fetch.venues[lane[0]])
+    return [ArchiveClient(layout, reached, now_ms=partial(_constant, now_ms)) for layout in layouts(*lane)]
+
+
+def offered(archives: Sequence[ArchiveClient], market: Market) -> list[ArchiveClient]:
+    """Those that a market's candles are taken from: candles made of trades are worth it for a dead market alone."""
+    return [archive for archive in archives if not archive.layout.is_trades or not market.is_active]
 
 
 def stream(

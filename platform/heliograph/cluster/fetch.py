@@ -18,7 +18,7 @@ from heliograph.cluster.bulk import Desk, stream
 from heliograph.cluster.crew import RayCrew, budget, open_series, open_source
 from heliograph.cluster.governor import governor
 from heliograph.config.settings import Selection, Settings
-from heliograph.core.errors import ConfigError, Permanent, Retryable, SymbolGone
+from heliograph.core.errors import ConfigError, Permanent, Retryable
 from heliograph.core.market import Market, VenueRules, kind_of
 from heliograph.ingest import series
 from heliograph.ingest.bulk import Carved, carve
@@ -27,15 +27,11 @@ from heliograph.ingest.page import Patience
 from heliograph.ingest.plan import Lane, Outline, Plan, outline, plan
 from heliograph.ingest.select import kinds, require_matches, venues
 from heliograph.ingest.series import KINDS_OF_DATA
-from heliograph.ingest.shard import fetch_shard
 from heliograph.ingest.spread import Job, Spread
 from heliograph.ingest.survey import survey
 from heliograph.ingest.tally import ARCHIVES, FetchReport, Tally
 from heliograph.lake import coverage
-from heliograph.lake.audit import BadPart
-from heliograph.lake.commit import Committer
 from heliograph.lake.layout import CANDLES_TABLE
-from heliograph.lake.store import open_store
 from heliograph.lake.write import Row
 from heliograph.sources.archive.venues import layouts
 from heliograph.sources.catalog import dialect
@@ -44,7 +40,7 @@ from heliograph.sources.rest import CcxtSource
 from heliograph.telemetry.progress import Bar
 from heliograph.wiring import catalogue
 
-__all__ = ["FetchReport", "budget", "preview", "repair", "run"]
+__all__ = ["FetchReport", "budget", "preview", "run"]
 
 
 def run(settings: Settings, shown: Bar) -> FetchReport:
@@ -68,38 +64,6 @@ def preview(settings: Settings) -> list[Outline]:
         ConfigError, Retryable: as `run`.
     """
     return asyncio.run(_preview(settings))
-
-
-def repair(settings: Settings, bad: Sequence[BadPart], shown: Bar) -> tuple[str, ...]:
-    """Fetch the candles of broken parts again and swap the parts.
-
-    Returns:
-        Those that could not be mended, each with the reason; they stay as they are.
-    """
-    stuck = []
-    with Committer(settings.lake, open_store(settings.lake), _me()) as committer:
-        for count, part in enumerate(bad, start=1):
-            try:
-                rows = asyncio.run(_again(settings, part))
-                if sum(row["candles"] for row in rows) < part.part["candles"]:
-                    raise SymbolGone("the venue no longer gives all of its candles; put the file back from a backup")
-                committer.replace(part.part, rows)
-            except (Retryable, SymbolGone) as e:
-                stuck.append(f"{part}: {e}")
-            shown.reach(count / len(bad), part.symbol)
-    return tuple(stuck)
-
-
-async def _again(settings: Settings, part: BadPart) -> list[Row]:
-    market = catalogue.read(settings.lake, part.venue)[part.venue, part.symbol]
-    names = ("venue", "timeframe", "symbol", "start_ms", "end_ms")
-    row = {**{name: getattr(part, name) for name in names}, "pages": 1}
-    origin = open_source((part.venue, market.kind), settings.fetch, holder=_me())
-    try:
-        attempts = settings.fetch.attempts
-        return await fetch_shard(origin, open_store(settings.lake), row, market=market, attempts=attempts)
-    finally:
-        await origin.close()
 
 
 def _me() -> str:

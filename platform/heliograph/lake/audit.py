@@ -68,7 +68,7 @@ def verify(settings: LakeSettings, *, table: str = CANDLES_TABLE) -> list[BadPar
     parts = read.live_parts(settings, table=table)
     with ThreadPoolExecutor(_READERS) as pool:
         faults = list(pool.map(lambda part: _fault(store, spec, part), parts))
-    return [_bad(part, fault, table) for part, fault in zip(parts, faults, strict=True) if fault]
+    return [bad(part, fault, table) for part, fault in zip(parts, faults, strict=True) if fault]
 
 
 def gaps(candles: Candles, timeframe: Timeframe, have: Iterable[Interval]) -> list[Interval]:
@@ -103,7 +103,8 @@ def _fault(store: ObjectStore, table: Table, part: Mapping[str, Any]) -> str:
     return "; ".join(wrong)
 
 
-def _bad(part: Mapping[str, Any], fault: str, table: str) -> BadPart:
+def bad(part: Mapping[str, Any], fault: str, table: str = CANDLES_TABLE) -> BadPart:
+    """A row of `read.live_parts` as a part that must be fetched again."""
     last_ms, timeframe = part["last_ts_ms"], part["timeframe"]
     is_bar = table == CANDLES_TABLE
     return BadPart(

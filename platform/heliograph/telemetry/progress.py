@@ -49,7 +49,8 @@ class Forecast:
 
     Args:
         clock: seconds that never run backwards.
-        expected_s: how long all of it should take; counts for less and less until a tenth is done.
+        expected_s: how long all of it should take; counts for less and less until a tenth is done, for what comes
+            first comes in lumps: pieces that began together end together.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, expected_s: float | None = None) -> None:
@@ -76,7 +77,7 @@ class Forecast:
         if done <= before:
             return None if self._expected_s is None else max(self._expected_s - passed_s, 0.0)
         left_s = passed_s * (1 - done) / (done - before)
-        trust = 1.0 if self._expected_s is None else min(10 * done, 1.0)
+        trust = 1.0 if self._expected_s is None else min(10 * done, 1.0) ** 2
         return trust * left_s + (1 - trust) * (1 - done) * (self._expected_s or 0.0)
 
 

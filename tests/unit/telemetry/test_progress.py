@@ -65,7 +65,7 @@ def test_what_is_expected_counts_until_a_tenth_is_done() -> None:
     clock.now_s = 10.0
     assert forecast.left_s() == 90.0
     forecast.reach(0.05)
-    assert forecast.left_s() == pytest.approx(0.5 * 190 + 0.5 * 95)
+    assert forecast.left_s() == pytest.approx(0.25 * 190 + 0.75 * 95)
     clock.now_s = 30.0
     forecast.reach(0.1)
     assert forecast.left_s() == pytest.approx(20 / 0.05 * 0.9)
