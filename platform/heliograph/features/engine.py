@@ -7,6 +7,7 @@ how the bars were cut into calls, so that batch, tiles and live agree bit for bi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -56,11 +57,13 @@ def _feed(x: FloatArray, starts_I: IntArray, i: int, inputs_IN: FloatArray, firs
 def _collect(
     x: FloatArray, starts_F: IntArray, i: int, range_2F: FloatArray, out_NF: FloatArray, first: int, n: int
 ) -> None:
-    """Cut each result to its range; NaN stays NaN."""
+    """Cut each result to its range; NaN stays NaN, and what a division by nothing made is not known either."""
     for f in range(starts_F.size):
         o, low, high = starts_F[f] + i, range_2F[0, f], range_2F[1, f]
         for t in range(n):
             value = x[o + t]
+            if math.isinf(value):
+                value = np.nan
             out_NF[first + t, f] = low if value < low else (high if value > high else value)
 
 

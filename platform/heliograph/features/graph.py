@@ -93,6 +93,7 @@ class Node:
         num_states: numbers that it carries from bar to bar.
         lookback_bars: bars of the market needed for the first value, the current one included.
         settle_bars: bars after which nothing depends on where the history began, to 1e-12; None where that never ends.
+        sources: names of the inputs that it reads, also through others.
         key: names its meaning, that of its inputs included; 16 hex digits.
     """
 
@@ -105,6 +106,7 @@ class Node:
     num_states: int
     lookback_bars: int
     settle_bars: int | None
+    sources: frozenset[str]
     key: str
 
     def __getitem__(self, index: int) -> Series:
@@ -160,7 +162,7 @@ class Series:
 
 def source(name: str) -> Series:
     """A series that the caller fills bar by bar."""
-    return Series(_known(Node(None, name, (), (), (), 1, 0, 1, 1, f"in:{name}")))
+    return Series(_known(Node(None, name, (), (), (), 1, 0, 1, 1, frozenset([name]), f"in:{name}")))
 
 
 def node(
@@ -198,6 +200,7 @@ def node(
             num_states=states,
             lookback_bars=max(series.node.lookback_bars for series in inputs) + warmup,
             settle_bars=settled,
+            sources=frozenset[str]().union(*(series.node.sources for series in inputs)),
             key=hashlib.sha256(repr(told).encode()).hexdigest()[:16],
         )
     )
