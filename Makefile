@@ -18,6 +18,7 @@ help: ## list the commands
 	@echo "installing Heliograph into .venv (once; about three minutes)"
 	@$(BIN)/python -m pip install --quiet torch==2.13.0
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@$(BIN)/python -m heliograph.features.ahead
 	@touch $@
 
 .venv/.dev: .venv/.base
@@ -31,7 +32,8 @@ run: .venv/.base ## the main job: sandbox, fetch, features, train, backtest, ser
 	@$(BIN)/helio demo
 
 test: check ## set up and run every check and test
-	@$(BIN)/python -m pytest -q --durations=8
+	@$(BIN)/python -m pytest -q -m "not e2e" -n 2 --dist loadfile --durations=8
+	@$(BIN)/python -m pytest -q -m e2e --durations=8
 
 check: .venv/.dev ## format, lint, types, import rule
 	@$(BIN)/ruff format --quiet --check . && $(BIN)/ruff check --quiet . && $(BIN)/mypy && $(BIN)/lint-imports
@@ -39,8 +41,8 @@ check: .venv/.dev ## format, lint, types, import rule
 bench: .venv/.dev ## measure; JSON lines with a `check` key (see tests/bench/README.md)
 	@for script in features lake engine model; do PYTHONPATH=platform:. $(BIN)/python tests/bench/$$script.py || exit 1; done
 
-bench-features: .venv/.dev ## the feature engine beside TA-Lib's own calls
-	@PYTHONPATH=platform:. $(BIN)/python tests/bench/features.py
+bench-features: .venv/.dev ## the feature engine beside its peers: batch, live, resample, align, tiles
+	@for script in features align tiles; do PYTHONPATH=platform:. $(BIN)/python tests/bench/$$script.py || exit 1; done
 
 bench-fetch: .venv/.dev ## the download beside its limits and peers: saturation, speed, plan, scale, eta, storage, read, archive
 	@PYTHONPATH=platform:. $(BIN)/python tests/bench/fetch.py

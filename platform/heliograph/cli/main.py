@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from heliograph.cli import audit, lake
+from heliograph.cli import audit, lake, prove
 from heliograph.cli.options import Config, Override, settings_of
 from heliograph.core.errors import ConfigError, HeliographError
 from heliograph.telemetry import log
@@ -28,6 +28,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 app.add_typer(lake.app, name="lake")
 app.command()(audit.audit)
+app.command("prove-features")(prove.prove_features)
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from annotated_types import BaseMetadata
@@ -16,8 +17,8 @@ from heliograph.core import errors
 from heliograph.core.calendars import GRIDS
 from heliograph.core.market import Kind
 from heliograph.core.timeframe import TIMEFRAMES
-from heliograph.features import catalog
-from heliograph.features.spec import Feature
+from heliograph.features import catalog, market
+from heliograph.features.declare import Feature
 from heliograph.sources import catalog as sources
 
 FOLDER = Path(__file__).resolve().parents[3] / "docs" / "reference"
@@ -76,27 +77,60 @@ def _bound(mark: BaseMetadata) -> str:
 
 
 def _features() -> str:
-    lines = ["# Features", "", inspect.getdoc(inspect.getmodule(Feature)) or "", ""]
-    lines += [
-        "With the default settings, in the order of the table's columns. `lookback`: bars until the first value; `settles`: "
-        "bars after which the value no longer depends on where the history began.",
+    settings = FeatureSettings()
+    return features_page(catalog.BASE, {f.name for f in catalog.chosen(settings)}, settings.context_timeframes)
+
+
+def features_page(features: Sequence[Feature], chosen: Collection[str], higher: Sequence[str]) -> str:
+    """The page on features: how many of each family, then each with its inputs, memory, range and source.
+
+    Args:
+        chosen: names of those that the default settings compute.
+        higher: timeframes on which the default settings offer each of them again.
+    """
+    families = Counter(f.family for f in features)
+    names = " and ".join(f"`{features[0].on(name).name}`" for name in higher) if features else ""
+    lines = [
+        "# Features",
         "",
-        "| feature | family | unit | bars of | lookback | settles | range | source |",
-        "|---|---|---|---|---|---|---|---|",
+        inspect.getdoc(inspect.getmodule(Feature)) or "",
+        "",
+        f"{len(features)} of the base timeframe, {len(features) * (1 + len(higher))} with the higher timeframes of the "
+        f"default settings ({', '.join(higher)}): each of them is there on each, as {names}. Inputs, lookback and settling "
+        "follow from the graph. `lookback`: bars until the first value, the current one included; `settles`: bars after "
+        "which the value no longer depends on where the history began, to 1e-12. `●`: in `core`, the default set.",
+        "",
+        "| family | features |",
+        "|---|---|",
+        *(f"| [{family}](#{family}) | {count} |" for family, count in families.items()),
+        f"| all | {len(features)} |",
     ]
-    for f in catalog.declared(FeatureSettings()):
-        told = (
-            f"`{f.name}`",
-            f.family,
-            f.unit,
-            f.timeframe or "base",
-            f.lookback_bars,
-            max(f.settle_bars, f.lookback_bars),
-        )
-        lines.append(
-            "| " + " | ".join(map(str, (*told, f"{f.low:g} … {f.high:g}", f.source))).replace("\n", " ") + " |"
-        )
+    for family in families:
+        lines += ["", f"## {family}", "", "| feature | | unit | inputs | lookback | settles | range | source |"]
+        lines += ["|---|---|---|---|---|---|---|---|"]
+        lines += [_feature_row(f, f.name in chosen) for f in features if f.family == family]
     return NOTE + "\n".join(lines) + "\n"
+
+
+def _feature_row(f: Feature, is_chosen: bool) -> str:
+    settles = "carried forever" if f.settle_bars is None else f"{max(f.settle_bars, f.lookback_bars):,}"
+    cells = (
+        f"`{f.name}`",
+        "●" if is_chosen else "",
+        f.unit,
+        ", ".join(_inputs(f)),
+        f"{f.lookback_bars:,}",
+        settles,
+        f"{f.low:g} … {f.high:g}",
+        f.source,
+    )
+    return "| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in cells) + " |"
+
+
+def _inputs(f: Feature) -> list[str]:
+    """Sources that the graph reaches: those of the candle in their order, then the others by name."""
+    sources = f.of.node.sources
+    return [*(name for name in market.INPUTS if name in sources), *sorted(sources - set(market.INPUTS))]
 
 
 def _venues() -> str:

@@ -128,7 +128,8 @@ class FeatureSettings(Section):
 
     timeframe: str = "1h"
     context_timeframes: tuple[str, ...] = Field(("4h", "1d"), description="higher timeframes, resampled from the base")
-    names: tuple[str, ...] = Field(("*",), description="globs on feature names")
+    names: tuple[str, ...] = Field(("core",), description="globs on feature names; core: the small default set")
+    files: tuple[Path, ...] = Field((), description="Python files with features of your own, see docs/usage.md")
 
     @field_validator("timeframe")
     @classmethod

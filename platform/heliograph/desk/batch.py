@@ -86,7 +86,7 @@ def replay(
     delays = close_delay_ms or {}
     streams = []
     for (venue, symbol), frame in candles.items():
-        computed = table.compute(frame, features, close_delay_ms=delays.get(venue, 0))
+        computed = table.compute(frame, features, close_delay_ms=delays.get(venue, 0), market=(venue, symbol))
         columns = _forecast_all(computed.values.astype(np.float32), forecaster, batch_size)
         streams.append(Stream(venue, symbol, features.timeframe, frame, computed.known_ts_ms, columns))
     return in_order(streams)

@@ -73,8 +73,8 @@ class _Stream:
     The ring is written twice, T rows apart, so that every window of T rows is one contiguous view.
     """
 
-    def __init__(self, features: FeatureSettings, window_bars: int, num_features: int) -> None:
-        self._features = table.LiveFeatures(features)
+    def __init__(self, market: tuple[str, str], features: FeatureSettings, window_bars: int, num_features: int) -> None:
+        self._features = table.LiveFeatures(features, market=market)
         self._ring_TF: npt.NDArray[np.float32] = np.full((2 * window_bars, num_features), np.nan, dtype=np.float32)
         self._window_bars = window_bars
         self._next = 0
@@ -197,7 +197,7 @@ class Desk:
                 raise ConfigError(
                     f"the desk has no market {candle.venue} {candle.symbol}; add it to live.venues and live.symbols"
                 )
-            self._streams[key] = _Stream(self._features, self._forecaster.window_bars, self._num_features)
+            self._streams[key] = _Stream(key, self._features, self._forecaster.window_bars, self._num_features)
         return self._streams[key]
 
 

@@ -1,78 +1,64 @@
-"""Higher timeframes out of a base timeframe, and which of their bars are known at each base bar.
+"""Higher timeframes out of base bars, and which of their bars are known at each base bar.
 
-A higher bar counts only after its close. It is closed by the base bar that reaches its close; where that bar is
-missing, by the first base bar after it, in batch and live alike. Each higher timeframe is made from the base itself:
-made from each other, a bar behind a gap of a whole middle bar would be seen later than it is known.
+Rules, the same for years of bars, for any cut of them and for the bar that has just closed:
+
+* A higher bar counts only once it is closed. It is closed by the base bar that reaches its close; where that one is
+  missing, by the first base bar after it, be the gap as long as it may.
+* Missing bars: a higher bar is made of the base bars that there are, and nothing is filled in. ``num_bars`` counts them
+  and so is its mask, beside `whole_bars`, the count of a bar without a hole. Where not a single base bar lies in its
+  span, there is no higher bar.
+* A venue's delay: a row of base bars counts from its close plus the delay, and a higher bar comes to light with such a
+  row, never between two. So it counts from its own close plus the delay, or later; see `known_ts_ms`.
+* Open, high, low and close are exact. Volume is added along a fixed chain of timeframes, `STEPS`, so that a bar is the
+  same to the last bit whatever other timeframes are asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from heliograph.core.errors import ConfigError
+from heliograph.core import timeframe as timeframes
+from heliograph.core.errors import ConfigError, SchemaMismatch
 from heliograph.core.market import Candles
 from heliograph.core.timeframe import DAY_MS, Timeframe
-from heliograph.features.kernels import compiled
+from heliograph.features import fold
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+STEPS: Final = tuple(timeframes.parse(name) for name in ("5m", "15m", "1h", "4h", "1d"))
+"""Every other timeframe is made from the longest of these that divides it, and each of these from the one below."""
+
 _LONGEST_MONTH_MS = 32 * DAY_MS
-
-
-@compiled
-def _emit(held: FloatArray, closed_7M: FloatArray, m: int) -> int:
-    """Write the held bar as the m-th closed one and start over; the number of closed ones."""
-    for k in range(7):
-        closed_7M[k, m] = held[k]
-    held[6] = 0.0
-    return m + 1
-
-
-@compiled
-def _close_buckets(
-    bars_6N: FloatArray, buckets_3N: IntArray, held: FloatArray, closed_7M: FloatArray, pointer_N: IntArray
-) -> int:
-    """Merge base bars into higher bars, one pass.
-
-    A higher bar is closed by the base bar that reaches its close, or, where that one is missing, by the first bar
-    after it.
-
-    Args:
-        bars_6N: open_ts_ms, open, high, low, close, volume of the base bars.
-        buckets_3N: open and close of the higher bar that each base bar lies in, and the base bar's own close.
-        held: float64[7], the unfinished higher bar, carried from call to call; its last entry counts base bars.
-        closed_7M: gets the higher bars: open_ts_ms, open, high, low, close, volume, base bars in it.
-        pointer_N: gets, for each base bar, how many of this call's higher bars are closed at its close.
-
-    Returns:
-        how many higher bars were closed.
-    """
-    m = 0
-    for i in range(bars_6N.shape[1]):
-        if held[6] > 0.0 and held[0] != buckets_3N[0, i]:
-            m = _emit(held, closed_7M, m)
-        if held[6] == 0.0:
-            held[0] = buckets_3N[0, i]
-            for k in range(1, 6):
-                held[k] = bars_6N[k, i]
-        else:
-            held[2] = max(held[2], bars_6N[2, i])
-            held[3] = min(held[3], bars_6N[3, i])
-            held[4] = bars_6N[4, i]
-            held[5] += bars_6N[5, i]
-        held[6] += 1.0
-        if buckets_3N[2, i] >= buckets_3N[1, i]:
-            m = _emit(held, closed_7M, m)
-        pointer_N[i] = m
-    return m
+_SHORTEST_MONTH_MS = 28 * DAY_MS
+_NONE: Final = np.empty(0, dtype=np.int64)
+_HELD = 7  # open_ts_ms, open, high, low, close, volume, base bars: of a bar that is not closed yet
 
 
 @dataclass(frozen=True, slots=True)
 class Higher:
+    """Bars of a higher timeframe that n base bars have closed.
+
+    Attributes:
+        candles: m closed higher bars.
+        num_bars: int64[m], base bars in each.
+        rows: int64[m], the base bar that closed each.
+        pointer: int64[n], how many of them are known at the close of each base bar.
+    """
+
+    candles: Candles
+    num_bars: IntArray
+    rows: IntArray
+    pointer: IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
     """Closed bars of a higher timeframe and their place on the base bars.
 
     Attributes:
@@ -86,14 +72,21 @@ class Higher:
     pointer: IntArray
 
 
+def is_nested(base: Timeframe, target: Timeframe) -> bool:
+    """Whether bars of ``target`` are made of whole bars of ``base``."""
+    if base.is_calendar or target.ms <= base.ms:
+        return False
+    whole = DAY_MS if target.is_calendar else target.ms
+    return whole % base.ms == 0 and (target.offset_ms - base.offset_ms) % base.ms == 0
+
+
 def require_nested(base: Timeframe, target: Timeframe) -> None:
     """Check that bars of ``target`` are made of whole bars of ``base``.
 
     Raises:
         ConfigError: they are not.
     """
-    whole = DAY_MS if target.is_calendar else target.ms
-    if base.is_calendar or target.ms <= base.ms or whole % base.ms or (target.offset_ms - base.offset_ms) % base.ms:
+    if not is_nested(base, target):
         raise ConfigError(f"{target} bars can't be made of {base} bars: choose a base that divides {target}")
 
 
@@ -104,7 +97,146 @@ def closes(timeframe: Timeframe, open_ts_ms: IntArray) -> IntArray:
     return open_ts_ms + timeframe.ms
 
 
-def higher(candles: Candles, base: Timeframe, target: Timeframe) -> Higher:
+def whole_bars(base: Timeframe, target: Timeframe, open_ts_ms: IntArray) -> IntArray:
+    """How many base bars each bar of ``target`` has when none is missing; int64[m] in, int64[m] out."""
+    return (closes(target, open_ts_ms) - open_ts_ms) // base.ms
+
+
+def known_ts_ms(base: Timeframe, candles: Candles, found: Higher, *, close_delay_ms: int) -> IntArray:
+    """When each higher bar comes to be known: with the base bar that closed it.
+
+    Never before its own close plus the delay, for that base bar does not close before it; later where the base bar that
+    reaches its close is missing.
+
+    Args:
+        candles: the base bars that gave ``found``.
+        close_delay_ms: how long after its close the venue may still revise a base bar.
+
+    Returns:
+        int64[m], UTC epoch ms.
+    """
+    return closes(base, candles.open_ts_ms[found.rows]) + close_delay_ms
+
+
+def known_counts(known_ts_ms: IntArray, at_ts_ms: IntArray) -> IntArray:
+    """How many rows of a slower series are known at each moment, for series that are no bars of the same base.
+
+    Args:
+        known_ts_ms: int64[m], ascending: when each row comes to be known, delay included.
+        at_ts_ms: int64[n], ascending.
+
+    Returns:
+        int64[n]; a row that is known at just that moment counts.
+
+    >>> known_counts(np.array([10, 20]), np.array([5, 10, 15, 20, 25])).tolist()
+    [0, 1, 1, 2, 2]
+    """
+    counts = np.empty(at_ts_ms.size, dtype=np.int64)
+    fold.ready(fold.count_known)(np.ascontiguousarray(known_ts_ms), np.ascontiguousarray(at_ts_ms), counts)
+    return counts
+
+
+class Cascade:
+    """All higher timeframes of one market in one pass, each made from a lower one; see the rules above.
+
+    It carries the unfinished bar of each timeframe from call to call: what it answers for a base bar does not depend on
+    how the bars were cut into calls, nor on whether it was saved and loaded in between.
+
+    Args:
+        targets: on the calendar of the venue, see `heliograph.core.calendars`.
+
+    Raises:
+        ConfigError: a target is not made of whole base bars, or two of them have one name.
+    """
+
+    def __init__(self, base: Timeframe, targets: Sequence[Timeframe]) -> None:
+        levels: set[Timeframe] = set()
+        for target in targets:
+            require_nested(base, target)
+            level = target
+            while level != base:
+                levels.add(level)
+                level = _made_from(base, level)
+        self._base = base
+        self._levels = sorted(levels, key=lambda level: (level.ms, level.offset_ms))
+        place = {level: k for k, level in enumerate(self._levels)}
+        self._targets = {target.name: place[target] for target in dict.fromkeys(targets)}
+        if len(self._targets) < len(set(targets)):
+            raise ConfigError("two higher timeframes of one name: a market has one calendar, choose either")
+        self._rules_L4 = np.array(
+            [
+                (0 if level.is_calendar else level.ms, level.offset_ms, place.get(_made_from(base, level), -1), base.ms)
+                for level in self._levels
+            ],
+            dtype=np.int64,
+        ).reshape(-1, 4)
+        self._least_ms = [_SHORTEST_MONTH_MS if level.is_calendar else level.ms for level in self._levels]
+        self._held_L7 = np.zeros((len(self._levels), _HELD))
+        self._nothing = {name: Higher(Candles.empty(), _NONE, _NONE, np.zeros(1, np.int64)) for name in self._targets}
+
+    def advance(self, candles: Candles) -> dict[str, Higher]:
+        """Take the next base bars, however many, and answer with the higher bars that they close.
+
+        Args:
+            candles: ascending, after those of the call before; bars may be missing.
+
+        Returns:
+            by name of the timeframe, in the order of the targets; not to be written to.
+        """
+        n, levels = len(candles), len(self._levels)
+        room = 2 * levels if n == 1 else self._room(candles.open_ts_ms)
+        times_3M, bars_5M = np.empty((3, room), dtype=np.int64), np.empty((5, room))
+        pointer_LN, ends_L = np.empty((levels, n), dtype=np.int64), np.zeros(levels, dtype=np.int64)
+        if n and levels:
+            c = candles
+            columns = map(np.ascontiguousarray, (c.open_ts_ms, c.open, c.high, c.low, c.close, c.volume))
+            advance = fold.ready(fold.fold_levels)
+            advance(*columns, self._rules_L4, self._held_L7, times_3M, bars_5M, pointer_LN, ends_L)
+        ends = [0, *ends_L.tolist()]
+        if n == 1 and ends[-1] == 0:  # most live bars
+            return self._nothing
+        found = {}
+        for name, k in self._targets.items():
+            opens, num_bars, rows = times_3M[:, ends[k] : ends[k + 1]]
+            closed = Candles(opens, *bars_5M[:, ends[k] : ends[k + 1]])
+            found[name] = Higher(closed, num_bars, rows, pointer_LN[k])
+        return found
+
+    def _room(self, ts_N: IntArray) -> int:
+        """At least as many as the levels can close in all."""
+        if not ts_N.size:
+            return 0
+        span_ms = int(ts_N[-1] - ts_N[0])
+        return sum(min(ts_N.size, span_ms // least_ms + 2) + 1 for least_ms in self._least_ms)
+
+    def save(self) -> dict[str, FloatArray]:
+        """The unfinished bar of each timeframe on the way, float64[7]; plain arrays, to be stored anywhere."""
+        return {self._key(level): held.copy() for level, held in zip(self._levels, self._held_L7, strict=True)}
+
+    def load(self, carried: Mapping[str, FloatArray]) -> None:
+        """Go on where `save` was called; more may be in it than these targets need.
+
+        Raises:
+            SchemaMismatch: a timeframe is not in it, or it was carried for another base.
+        """
+        for level, held in zip(self._levels, self._held_L7, strict=True):
+            found = carried.get(self._key(level))
+            if found is None or found.shape != held.shape:
+                raise SchemaMismatch(
+                    f"what was carried does not fit {level} bars made of {self._base}: start again from the first bar"
+                )
+            held[:] = found
+
+    def _key(self, level: Timeframe) -> str:
+        return f"{self._base}>{level}{level.offset_ms:+d}"
+
+
+def _made_from(base: Timeframe, target: Timeframe) -> Timeframe:
+    """The timeframe whose bars make those of ``target``."""
+    return next((s for s in reversed(STEPS) if is_nested(base, s) and is_nested(s, target)), base)
+
+
+def higher(candles: Candles, base: Timeframe, target: Timeframe) -> Placed:
     """The closed bars of ``target``, and for each base bar the last that is known at its close.
 
     Args:
@@ -113,24 +245,14 @@ def higher(candles: Candles, base: Timeframe, target: Timeframe) -> Higher:
     Raises:
         ConfigError: ``target`` is not made of whole bars of ``base``.
     """
-    require_nested(base, target)
-    ts = candles.open_ts_ms
-    opens = target.floor_array(ts)
-    buckets = np.stack([opens, closes(target, opens), closes(base, ts)])
-    bars = np.stack([ts.astype(np.float64), candles.open, candles.high, candles.low, candles.close, candles.volume])
-    closed = np.empty((7, 1 + int(np.count_nonzero(np.diff(opens)))))
-    pointer = np.empty(ts.size, dtype=np.int64)
-    m = _close_buckets(bars, buckets, np.zeros(7), closed, pointer)
-    o, h, low, c, v = (np.ascontiguousarray(row[:m]) for row in closed[1:6])
-    made = Candles(closed[0, :m].astype(np.int64), o, h, low, c, v)
-    return Higher(made, closed[6, :m].astype(np.int64), pointer - 1)
+    found = Cascade(base, [target]).advance(candles)[target.name]
+    return Placed(found.candles, found.num_bars, found.pointer - 1)
 
 
 def resample(candles: Candles, base: Timeframe, target: Timeframe, *, complete_only: bool = False) -> Candles:
     """Candles of ``target`` out of candles of ``base``.
 
-    Only closed bars come: the last one is left out until a base bar reaches or passes its close. Prices are exact;
-    volume is summed in order of time.
+    Only closed bars come: the last one is left out until a base bar reaches or passes its close.
 
     Args:
         complete_only: leave out bars of which a base bar is missing.
@@ -138,44 +260,11 @@ def resample(candles: Candles, base: Timeframe, target: Timeframe, *, complete_o
     Raises:
         ConfigError: ``target`` is not made of whole bars of ``base``.
 
-    >>> from heliograph.core import timeframe
     >>> hours = Candles.of([[h * 3_600_000, 1 + h, 2 + h, h, 1.5 + h, 10] for h in range(9)])
-    >>> resample(hours, timeframe.parse("1h"), timeframe.parse("4h")).close.tolist()
+    >>> resample(hours, timeframes.parse("1h"), timeframes.parse("4h")).close.tolist()
     [4.5, 8.5]
     """
-    found = higher(candles, base, target)
+    found = Cascade(base, [target]).advance(candles)[target.name]
     if not complete_only:
         return found.candles
-    opens = found.candles.open_ts_ms
-    return found.candles.take(found.num_bars == (closes(target, opens) - opens) // base.ms)
-
-
-class HigherStream:
-    """The same one base bar at a time: closed bars of ``target`` as soon as they are known."""
-
-    def __init__(self, base: Timeframe, target: Timeframe) -> None:
-        require_nested(base, target)
-        self._base = base
-        self._target = target
-        self._held = np.zeros(7)
-        self._bar = np.empty((6, 1))
-        self._bucket = np.empty((3, 1), dtype=np.int64)
-        self._closed = np.empty((7, 2))
-        self._pointer = np.empty(1, dtype=np.int64)
-
-    def update(self, bar: Sequence[float]) -> FloatArray:
-        """Take one closed base bar and answer with the higher bars that it closes.
-
-        Args:
-            bar: open_ts_ms, open, high, low, close, volume.
-
-        Returns:
-            float64[7, m] with m of 0, 1 or 2: open_ts_ms, open, high, low, close, volume, base bars in it. Valid until
-            the next call.
-        """
-        open_ts_ms = int(bar[0])
-        opened = self._target.floor(open_ts_ms)
-        self._bucket[:, 0] = opened, self._target.next(opened), self._base.next(open_ts_ms)
-        self._bar[:, 0] = bar
-        m = _close_buckets(self._bar, self._bucket, self._held, self._closed, self._pointer)
-        return self._closed[:, :m]
+    return found.candles.take(found.num_bars == whole_bars(base, target, found.candles.open_ts_ms))

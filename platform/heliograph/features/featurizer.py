@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from heliograph.core import timeframe as timeframes
+from heliograph.core.calendars import grid
 from heliograph.core.errors import ConfigError, SchemaMismatch
 from heliograph.core.market import Candles
 from heliograph.core.timeframe import Timeframe
@@ -47,7 +48,7 @@ class Featurizer:
     Args:
         features: base ones and those of higher timeframes, in the order of the columns.
         base: timeframe of the candles that come.
-        market: its name, for messages.
+        market: venue and unified symbol: for the venue's calendar, and for messages.
         block_bars: see `heliograph.features.engine.Pass`.
 
     Raises:
@@ -55,16 +56,21 @@ class Featurizer:
     """
 
     def __init__(
-        self, features: Sequence[Feature], base: Timeframe, *, market: str = "the market", block_bars: int = BATCH_BARS
+        self,
+        features: Sequence[Feature],
+        base: Timeframe,
+        *,
+        market: tuple[str, str] = ("", ""),
+        block_bars: int = BATCH_BARS,
     ) -> None:
         self.features = tuple(features)
         self._base = base
-        self._market = market
+        self._venue, self._market = market[0], " ".join(market).strip() or "the market"
         self._unit = 0.0
         self._last_ts_ms = -1
         self._readers = {name: f.name for f in features for name in sorted(f.of.node.sources - set(INPUTS))}
         names = dict.fromkeys(["", *(f.timeframe for f in features)])
-        self._lanes = [self._lane(name, base if not name else timeframes.parse(name), block_bars) for name in names]
+        self._lanes = [self._lane(name, base if not name else grid(self._venue, name), block_bars) for name in names]
         higher = [lane.timeframe for lane in self._lanes[1:]]
         self._cascade = Cascade(base, higher) if higher else None
 
@@ -109,9 +115,11 @@ class Featurizer:
         found = self._cascade.advance(candles)
         for lane in higher:
             closed = found[lane.timeframe.name]
-            known = np.searchsorted(closed.pointer, np.arange(1, len(closed.candles) + 1))
-            their = {name: series[known] for name, series in given.items()}
-            made = lane.run.advance(_inputs(lane, closed.candles, their, self._unit))
+            if not len(closed.candles):
+                values[:, lane.columns] = lane.newest_K
+                continue
+            theirs = {name: series[closed.rows] for name, series in given.items()}
+            made = lane.run.advance(_inputs(lane, closed.candles, theirs, self._unit))
             history = np.vstack([lane.newest_K, made])
             values[:, lane.columns] = history[closed.pointer]
             lane.newest_K = history[-1]
@@ -158,9 +166,12 @@ class Featurizer:
         return _Lane(timeframe, run, np.array(columns, dtype=np.int64), np.full(len(mine), np.nan))
 
     def _require_sound(self, candles: Candles, others: Others) -> None:
+        self._require_inputs(others)
         if len(candles) and int(candles.open_ts_ms[0]) <= self._last_ts_ms:
             opened = int(candles.open_ts_ms[0])
             raise SchemaMismatch(f"{self._market}: the bar that opens at {opened} is not after {self._last_ts_ms}")
+        if len(candles) == 1 and _is_sound(candles, self._base):
+            return
         try:
             candles.require_sound(self._base)
         except SchemaMismatch as e:
@@ -171,12 +182,22 @@ class Featurizer:
             raise SchemaMismatch(
                 f"{self._market}: the bar that opens at {opened} needs a close above 0 and a volume of at least 0"
             )
+
+    def _require_inputs(self, others: Others) -> None:
         for name, feature in self._readers.items():
             if name not in others:
                 raise ConfigError(
                     f"{self._market}: {feature} reads {name}, which is not given: "
                     "give it, or leave the feature out of features.names"
                 )
+
+
+def _is_sound(candle: Candles, base: Timeframe) -> bool:
+    """What `Featurizer` asks of bars, in plain floats for the one live bar."""
+    row = (candle.open, candle.high, candle.low, candle.close, candle.volume)
+    numbers = [float(column[0]) for column in row]
+    opened = int(candle.open_ts_ms[0])
+    return math.isfinite(sum(numbers)) and numbers[3] > 0 and numbers[4] >= 0 and base.floor(opened) == opened
 
 
 def _unit(close: float) -> float:

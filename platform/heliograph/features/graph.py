@@ -6,6 +6,7 @@ bars as come, be it a thousand or one, with what the bars before have left behin
 
 from __future__ import annotations
 
+import dis
 import hashlib
 import types
 from collections.abc import Callable, Sequence
@@ -70,14 +71,20 @@ def _meaning(function: Any, above: frozenset[Any]) -> str:
     if plain in above:  # it calls itself
         return ""
     code = plain.__code__
-    told = [code.co_code.hex(), repr([c for c in code.co_consts if not isinstance(c, str)])]
-    for name in code.co_names:
+    told = _told(code)
+    for name in sorted({step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}):
         named = plain.__globals__.get(name)
         if hasattr(named, "py_func") or isinstance(named, types.FunctionType):
             told.append(_meaning(named, above | {plain}))
         elif isinstance(named, int | float | tuple):
             told.append(f"{name}={named!r}")
     return hashlib.sha256("|".join(told).encode()).hexdigest()[:16]
+
+
+def _told(code: types.CodeType) -> list[str]:
+    """Bytecode and constants, the same in every process; a function within is told by its own."""
+    inner = [word for c in code.co_consts if isinstance(c, types.CodeType) for word in _told(c)]
+    return [code.co_code.hex(), repr([c for c in code.co_consts if not isinstance(c, str | types.CodeType)]), *inner]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,6 +181,7 @@ def node(
     states: int = 0,
     warmup: int = 0,
     settle: int | None = 0,
+    lookback: int | None = None,
 ) -> Node:
     """A kernel over series.
 
@@ -181,13 +189,14 @@ def node(
         reach: bars before the current one that it reads of each input; one number for all.
         warmup: bars with all inputs known that it needs before the first value, the current one not counted.
         settle: bars of input after which what it carries no longer depends on the first ones, to 1e-12; None: never.
+        lookback: bars until the first value, where it does not wait for every input to be known.
     """
     reaches = (reach,) * len(inputs) if isinstance(reach, int) else tuple(reach)
     numbers = tuple(float(p) for p in parameters)
     befores = [series.node.settle_bars for series in inputs]
     known = [bars for bars in befores if bars is not None]
     settled = None if settle is None or len(known) < len(befores) else max(known) + max(settle, warmup)
-    told = [kernel.name, kernel.meaning, reaches, numbers, outputs, states, warmup, settle]
+    told = [kernel.name, kernel.meaning, reaches, numbers, outputs, states, warmup, settle, lookback]
     told += [(series.node.key, series.index) for series in inputs]
     return _known(
         Node(
@@ -198,7 +207,7 @@ def node(
             parameters=numbers,
             num_outputs=outputs,
             num_states=states,
-            lookback_bars=max(series.node.lookback_bars for series in inputs) + warmup,
+            lookback_bars=lookback or max(series.node.lookback_bars for series in inputs) + warmup,
             settle_bars=settled,
             sources=frozenset[str]().union(*(series.node.sources for series in inputs)),
             key=hashlib.sha256(repr(told).encode()).hexdigest()[:16],
@@ -219,57 +228,60 @@ def _combined(both: Kernel, constant: Kernel, left: Series, right: Series | floa
     return node(constant, left, parameters=(sign * right,))[0]
 
 
+# Slices in place of sums of indices let numba use vector instructions.
+
+
 @kernel
 def _add(x: FloatArray, at: IntArray, i: int, p: FloatArray, s: FloatArray, n: int) -> None:
-    o, a, b = at[0] + i, at[1] + i, at[2] + i
+    out, a, b = x[at[0] + i :], x[at[1] + i :], x[at[2] + i :]
     for t in range(n):
-        x[o + t] = x[a + t] + x[b + t]
+        out[t] = a[t] + b[t]
 
 
 @kernel
 def _subtract(x: FloatArray, at: IntArray, i: int, p: FloatArray, s: FloatArray, n: int) -> None:
-    o, a, b = at[0] + i, at[1] + i, at[2] + i
+    out, a, b = x[at[0] + i :], x[at[1] + i :], x[at[2] + i :]
     for t in range(n):
-        x[o + t] = x[a + t] - x[b + t]
+        out[t] = a[t] - b[t]
 
 
 @kernel
 def _multiply(x: FloatArray, at: IntArray, i: int, p: FloatArray, s: FloatArray, n: int) -> None:
-    o, a, b = at[0] + i, at[1] + i, at[2] + i
+    out, a, b = x[at[0] + i :], x[at[1] + i :], x[at[2] + i :]
     for t in range(n):
-        x[o + t] = x[a + t] * x[b + t]
+        out[t] = a[t] * b[t]
 
 
 @kernel
 def _divide(x: FloatArray, at: IntArray, i: int, p: FloatArray, s: FloatArray, n: int) -> None:
-    o, a, b = at[0] + i, at[1] + i, at[2] + i
+    out, a, b = x[at[0] + i :], x[at[1] + i :], x[at[2] + i :]
     for t in range(n):
-        x[o + t] = x[a + t] / x[b + t]
+        out[t] = a[t] / b[t]
 
 
 @kernel
 def _shift(x: FloatArray, at: IntArray, i: int, p: FloatArray, s: FloatArray, n: int) -> None:
-    o, a, c = at[0] + i, at[1] + i, p[0]
+    out, a, c = x[at[0] + i :], x[at[1] + i :], p[0]
     for t in range(n):
-        x[o + t] = x[a + t] + c
+        out[t] = a[t] + c
 
 
 @kernel
 def _stretch(x: FloatArray, at: IntArray, i: int, p: FloatArray, s: FloatArray, n: int) -> None:
-    o, a, c = at[0] + i, at[1] + i, p[0]
+    out, a, c = x[at[0] + i :], x[at[1] + i :], p[0]
     for t in range(n):
-        x[o + t] = x[a + t] * c
+        out[t] = a[t] * c
 
 
 @kernel
 def _split(x: FloatArray, at: IntArray, i: int, p: FloatArray, s: FloatArray, n: int) -> None:
-    o, a, c = at[0] + i, at[1] + i, p[0]
+    out, a, c = x[at[0] + i :], x[at[1] + i :], p[0]
     for t in range(n):
-        x[o + t] = x[a + t] / c
+        out[t] = a[t] / c
 
 
 @kernel
 def _lag(x: FloatArray, at: IntArray, i: int, p: FloatArray, s: FloatArray, n: int) -> None:
-    o, a = at[0] + i, at[1] + i - int(p[0])
+    out, a = x[at[0] + i :], x[at[1] + i - int(p[0]) :]
     for t in range(n):
-        x[o + t] = x[a + t]
+        out[t] = a[t]

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import talib
 
 from heliograph.config.settings import FeatureSettings
+from heliograph.core.calendars import grid
 from heliograph.core.errors import SchemaMismatch
 from heliograph.core.events import CandleClosed
 from heliograph.core.market import Candles
-from heliograph.core.timeframe import Timeframe
-from heliograph.features import align, kernels, plan, volatility
-from heliograph.features.live import ContextStream, IndicatorStream, Ring
+from heliograph.features import align, catalog
+from heliograph.features.engine import LIVE_BARS
+from heliograph.features.featurizer import Featurizer, Others
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-SIGMA = volatility.SIGMA
-"""The feature that holds the standard deviation of the log-return over one base bar."""
+SIGMA = catalog.SIGMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,90 +53,53 @@ def names(settings: FeatureSettings) -> tuple[str, ...]:
     Raises:
         ConfigError: a glob of the settings matches no feature.
     """
-    return plan.make(settings).names
+    return tuple(f.name for f in catalog.chosen(settings))
 
 
-def compute(candles: Candles, settings: FeatureSettings, *, close_delay_ms: int = 0) -> FeatureTable:
+def compute(
+    candles: Candles,
+    settings: FeatureSettings,
+    *,
+    close_delay_ms: int = 0,
+    others: Others | None = None,
+    market: tuple[str, str] = ("", ""),
+) -> FeatureTable:
     """Features of every candle; a row reads nothing after the close of its own candle.
 
     Args:
         candles: closed candles of ``settings.timeframe``; bars may be missing.
         close_delay_ms: how long after its close the venue may still revise a candle.
+        others: see `Featurizer.advance`.
+        market: venue and unified symbol.
 
     Raises:
         SchemaMismatch: candles out of order, off the grid, not finite, a close that is not above 0, or a negative volume.
         ConfigError: the settings name no such feature, or a context timeframe that the base does not divide.
     """
-    todo = plan.make(settings)
-    _require_sound(candles, todo.base)
+    base = grid(market[0], settings.timeframe)
+    made = Featurizer(catalog.chosen(settings), base, market=market)
+    values = made.advance(candles, others)
     ts = candles.open_ts_ms
-    values = np.empty((ts.size, len(todo.features)))
-    if ts.size:
-        x_KN = _columns(candles, todo)
-        kernels.scale(x_KN, todo.rows_F7, todo.constants_F7, todo.range_F5, 0, values)
-    return FeatureTable(ts, align.closes(todo.base, ts) + close_delay_ms, todo.names, values)
-
-
-def _require_sound(candles: Candles, base: Timeframe) -> None:
-    candles.require_sound(base)
-    wrong = ~((candles.close > 0) & (candles.volume >= 0))
-    if wrong.any():
-        ts = int(candles.open_ts_ms[int(np.argmax(wrong))])
-        raise SchemaMismatch(f"the bar that opens at {ts} needs a close above 0 and a volume of at least 0")
-
-
-def _unit(close: float) -> float:
-    """A power of two near the first close: prices in it are exact, and TA-Lib's absolute tolerances mean little."""
-    return float(np.ldexp(1.0, int(np.frexp(close)[1])))
-
-
-def _columns(candles: Candles, todo: plan.Plan) -> FloatArray:
-    """The whole work matrix, float64[K, n]."""
-    unit = _unit(float(candles.close[0]))
-    x_KN = np.empty((todo.num_columns, len(candles)))
-    x_KN[kernels.TS] = candles.open_ts_ms
-    x_KN[kernels.VOLUME] = candles.volume
-    prices = (candles.open, candles.high, candles.low, candles.close)
-    for row, price in zip((kernels.OPEN, kernels.RAW_HIGH, kernels.RAW_LOW, kernels.CLOSE), prices, strict=True):
-        np.divide(price, unit, out=x_KN[row])
-    kernels.fill(x_KN, np.zeros(kernels.EWMA_STATE), 0, len(candles), float(todo.base.ms))
-    for indicator, inputs, outputs in todo.indicators:
-        x_KN[outputs] = getattr(talib, indicator.function)(*x_KN[list(inputs)], **dict(indicator.parameters))
-    for timeframe, results in todo.contexts:
-        found = align.higher(candles, todo.base, timeframe)
-        higher_KM = np.empty((len(kernels.CONTEXT_COLUMNS), len(found.candles)))
-        higher_KM[kernels.C_TS] = found.candles.open_ts_ms
-        higher_KM[kernels.C_LOG_CLOSE] = np.log(found.candles.close / unit)
-        kernels.fill_context(higher_KM, 0, len(found.candles), float(timeframe.ms))
-        known = found.pointer >= 0
-        x_KN[results] = np.nan
-        x_KN[results, known] = higher_KM[plan.CONTEXT_RESULTS, found.pointer[known]]
-    return x_KN
+    return FeatureTable(ts, align.closes(base, ts) + close_delay_ms, made.names, values)
 
 
 class LiveFeatures:
     """The same features one closed bar at a time, bit-equal to `compute` over the bars seen so far.
 
-    A new one has seen nothing: seed it with `heliograph.features.plan.warmup_bars` of history. It holds TA-Lib
-    handles and cannot be pickled; the process that needs it makes its own.
+    A new one has seen nothing: give it `heliograph.features.catalog.warmup_bars` of history, or what another one saved.
     """
 
-    def __init__(self, settings: FeatureSettings) -> None:
-        self._plan = plan.make(settings)
+    def __init__(self, settings: FeatureSettings, *, market: tuple[str, str] = ("", "")) -> None:
         self._timeframe = settings.timeframe
-        self._ring = Ring(self._plan.num_columns)
-        self._state = np.zeros(kernels.EWMA_STATE)
-        self._indicators = [IndicatorStream(*wanted) for wanted in self._plan.indicators]
-        self._contexts = [ContextStream(self._plan.base, *wanted) for wanted in self._plan.contexts]
-        self._unit = 0.0
-        self._last_ts_ms = -1
+        base = grid(market[0], settings.timeframe)
+        self._made = Featurizer(catalog.chosen(settings), base, market=market, block_bars=LIVE_BARS)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The columns of a row."""
-        return self._plan.names
+        return self._made.names
 
-    def update(self, candle: CandleClosed) -> FloatArray:
+    def update(self, candle: CandleClosed, others: Others | None = None) -> FloatArray:
         """Take the next closed bar and answer with its row.
 
         Returns:
@@ -147,40 +108,19 @@ class LiveFeatures:
         Raises:
             SchemaMismatch: a bar of another timeframe, not after the one before it, or one that `compute` refuses.
         """
-        self._require_next(candle)
-        self._unit = self._unit or _unit(candle.close)
-        x_KN, i = self._ring.advance()
-        unit = self._unit
-        x_KN[: len(kernels.INPUTS), i] = (
-            candle.open_ts_ms, candle.open / unit, candle.high / unit, candle.low / unit, candle.close / unit, candle.volume,
-        )  # fmt: skip
-        kernels.fill(x_KN, self._state, i, i + 1, float(self._plan.base.ms))
-        bar = x_KN[:, i].tolist()
-        for indicator in self._indicators:
-            indicator.update(bar, x_KN, i)
-        for context in self._contexts:
-            context.update(bar, x_KN, i)
-        row = np.empty((1, len(self._plan.features)))
-        kernels.scale(x_KN, self._plan.rows_F7, self._plan.constants_F7, self._plan.range_F5, i, row)
-        result: FloatArray = row[0]
-        return result
-
-    def _require_next(self, candle: CandleClosed) -> None:
         if candle.timeframe != self._timeframe:
             raise SchemaMismatch(f"a {candle.timeframe} bar came where {self._timeframe} bars are expected")
-        if candle.open_ts_ms <= self._last_ts_ms:
-            raise SchemaMismatch(f"the bar that opens at {candle.open_ts_ms} is not after {self._last_ts_ms}")
-        if not _is_sound(candle, self._plan.base):
-            bar = [candle.open_ts_ms, candle.open, candle.high, candle.low, candle.close, candle.volume]
-            _require_sound(Candles.of([bar]), self._plan.base)
-        self._last_ts_ms = candle.open_ts_ms
+        bar = [candle.open_ts_ms, candle.open, candle.high, candle.low, candle.close, candle.volume]
+        row: FloatArray = self._made.advance(Candles.of([bar]), others)[0]
+        return row
 
+    def save(self) -> dict[str, FloatArray]:
+        """See `Featurizer.save`."""
+        return self._made.save()
 
-def _is_sound(candle: CandleClosed, base: Timeframe) -> bool:
-    """What `_require_sound` asks of one bar, in plain floats."""
-    finite = math.isfinite(candle.open + candle.high + candle.low + candle.close + candle.volume)
-    positive = candle.close > 0 and candle.volume >= 0
-    return finite and positive and base.floor(candle.open_ts_ms) == candle.open_ts_ms
+    def load(self, carried: dict[str, FloatArray]) -> None:
+        """See `Featurizer.load`."""
+        self._made.load(carried)
 
 
 def to_arrow(table: FeatureTable) -> pa.Table:

@@ -30,7 +30,7 @@ Carried = tuple[tuple[int, ...], FloatArray]
 
 COLUMNS, STATE = "parquet", "state"
 TIME = "open_ts_ms"
-_PLACE_KEY = b"heliograph.place"
+_PLACE_KEY = "heliograph.place"
 _SETS = "features/sets"
 
 
@@ -93,18 +93,13 @@ class FeatureStore:
             open_ts_ms: int64[n].
             columns: float64[n] by feature key.
         """
-        schema = pa.schema(
-            [(TIME, pa.int64()), *((key, pa.float64()) for key in columns)], metadata={_PLACE_KEY: str(place)}
-        )
+        schema = pa.schema([(TIME, pa.int64()), *((key, pa.float64()) for key in columns)])
         encodings = {TIME: "DELTA_BINARY_PACKED"} | dict.fromkeys(columns, "BYTE_STREAM_SPLIT")
         self._write(place, COLUMNS, columns, pa.table([open_ts_ms, *columns.values()], schema=schema), encodings)
 
     def write_states(self, place: Place, members: Collection[str], carried: Mapping[str, Carried]) -> None:
         """Store what the nodes of these features carried after the tile's last bar."""
-        schema = pa.schema(
-            [("node", pa.string()), ("kept", pa.list_(pa.int32())), ("values", pa.list_(pa.float64()))],
-            metadata={_PLACE_KEY: str(place)},
-        )
+        schema = pa.schema([("node", pa.string()), ("kept", pa.list_(pa.int32())), ("values", pa.list_(pa.float64()))])
         rows = [[*carried], [list(kept) for kept, _ in carried.values()], [values for _, values in carried.values()]]
         self._write(place, STATE, members, pa.table(rows, schema=schema), {})
 
@@ -158,19 +153,21 @@ class FeatureStore:
         self, place: Place, kind: str, members: Collection[str], table: pa.Table, encodings: Mapping[str, str]
     ) -> None:
         sink = pa.BufferOutputStream()
-        pq.write_table(
-            table,
+        with pq.ParquetWriter(
             sink,
+            table.schema,
             compression="zstd",
             compression_level=1,
             use_dictionary=False,
             column_encoding=dict(encodings) or None,
             write_statistics=False,
-            store_schema=kind == STATE,
-        )
+            store_schema=False,
+        ) as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata({_PLACE_KEY: str(place)})
         body = cast("bytes", sink.getvalue().to_pybytes())
         name, words = _set_of(members)
-        if name not in self._sets:
+        if not self._members(name):
             self._store.put_if_absent(f"{_SETS}/{name}.json", words)
             self._sets[name] = frozenset(members)
         self._store.put_if_absent(f"{self._root}{place}.{name}.{hashlib.sha256(body).hexdigest()}.{kind}", body)
@@ -182,7 +179,7 @@ class FeatureStore:
             return None
         if hashlib.sha256(body).hexdigest() == stored.key.split(".")[-2]:
             file = pq.ParquetFile(pa.BufferReader(body))
-            if (file.metadata.metadata or {}).get(_PLACE_KEY) == str(place).encode():
+            if (file.metadata.metadata or {}).get(_PLACE_KEY.encode()) == str(place).encode():
                 return file.read(columns=names)
         self._store.delete(stored.key)
         return None

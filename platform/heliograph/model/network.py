@@ -19,7 +19,6 @@ from heliograph.model.spec import SETUPS, SIGMA_FLOOR, Spec
 
 FloatArray = npt.NDArray[np.float64]
 _CLIP = 5.0
-_NORMAL_IQR = 1.349  # interquartile range of N(0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +35,6 @@ class Standards:
     spread_F: FloatArray
     base_HQ: FloatArray
     setup_HC: FloatArray
-
-
-def measure_scale(x_NF: npt.NDArray[np.float32], sigma_index: int) -> tuple[FloatArray, FloatArray]:
-    """Median and robust spread of each feature, ``(float64[F], float64[F])``; NaN rows are passed over.
-
-    The spread is the interquartile range over 1.349; where that is zero (flags, rare events) the standard deviation;
-    where that is zero too, one. The volatility column is measured in logs, as the network reads it.
-    """
-    x = x_NF.astype(np.float64)
-    x[:, sigma_index] = np.log(np.maximum(x[:, sigma_index], SIGMA_FLOOR))
-    low, median, high = np.nanquantile(x, [0.25, 0.5, 0.75], axis=0)
-    deviation = np.nanstd(x, axis=0)
-    spread = (high - low) / _NORMAL_IQR
-    spread = np.where(spread > 1e-6 * deviation, spread, deviation)
-    return median, np.where(spread > 1e-12, spread, 1.0)
 
 
 class Network(nn.Module):

@@ -18,9 +18,10 @@ from heliograph.core.errors import ConfigError
 from heliograph.features.table import SIGMA
 from heliograph.model.baselines import Kind, PooledForecaster, standardised
 from heliograph.model.losses import Targets
-from heliograph.model.network import Standards, measure_scale
+from heliograph.model.network import Standards
 from heliograph.model.spec import SIGMA_FLOOR, Spec
 from heliograph.windows.sample import SymbolData, origins
+from heliograph.windows.scaler import Scaler
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -101,8 +102,8 @@ class Pool:
     def standards(self, spec: Spec, rows: IntArray) -> Standards:
         """Scaler and baseline measured on these rows."""
         base = self.baseline(spec, rows, "volatility_scaled")
-        median_F, spread_F = measure_scale(self.x_NF[rows], spec.sigma_index)
-        return Standards(median_F, spread_F, base.quantile_HQ, base.setup_HC)
+        scaler = Scaler.fit(self.x_NF, rows, names=spec.feature_names, log_floors={spec.sigma_name: SIGMA_FLOOR})
+        return Standards(scaler.centre_F, scaler.spread_F, base.quantile_HQ, base.setup_HC)
 
 
 class Batches:

@@ -14,7 +14,9 @@ from heliograph.model.spec import Forecast, Spec
 HOUR = timeframes.parse("1h")
 START_MS = 1_704_067_200_000
 FEATURES = FeatureSettings(
-    timeframe="1h", context_timeframes=("4h",), names=("ewma_volatility", "log_return_*", "rsi_14*", "close_position")
+    timeframe="1h",
+    context_timeframes=("4h",),
+    names=("log_return_1", "log_return_4", "log_return_z_20_4h", "rsi_14", "cutler_rsi_14_4h", "close_position"),
 )
 EAGER = RiskSettings(
     min_confidence=0.0, no_trade_band=0.0, annual_vol_target=5.0, hard_drawdown=0.99, soft_drawdown=0.98

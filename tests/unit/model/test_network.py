@@ -11,7 +11,6 @@ from heliograph.core.errors import ConfigError, SchemaMismatch
 from heliograph.model.calibrate import Calibration
 from heliograph.model.forecaster import NetworkForecaster
 from heliograph.model.heads import corrected
-from heliograph.model.network import measure_scale
 from heliograph.model.spec import Spec
 
 
@@ -91,17 +90,6 @@ def test_broadcast_of_a_wrong_shape_is_caught_in_the_heads():
         corrected(base, torch.zeros(8, 2, 4), torch.zeros(8, 1))
     with pytest.raises(AssertionError, match="base"):
         corrected(base, torch.zeros(8, 1, 4), torch.zeros(8, 1))
-
-
-def test_scaler_passes_over_warm_up_and_survives_flags():
-    x = np.array(
-        [[np.nan, 0.01, 0.0], [1.0, 0.01, 0.0], [3.0, 0.01, 1.0], [5.0, 0.01, 0.0], [7.0, 0.01, 0.0]], np.float32
-    )
-    median, spread = measure_scale(x, 1)
-    np.testing.assert_allclose(median, [4.0, np.log(np.float32(0.01)), 0.0], rtol=1e-6)
-    assert spread[0] == pytest.approx(3.0 / 1.349)
-    assert spread[1] == 1.0
-    assert spread[2] == pytest.approx(0.4)
 
 
 def test_scaled_features_stay_within_five(network, windows):

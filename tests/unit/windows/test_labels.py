@@ -10,8 +10,10 @@ from tests.unit.features.candles import HOUR_MS, START_MS, market, recorded
 
 from heliograph.config.settings import LabelSettings
 from heliograph.core import timeframe as timeframes
+from heliograph.core.errors import DataError
 from heliograph.core.market import Candles
-from heliograph.windows.labels import PROFIT, STOP, TIMEOUT, UNKNOWN, make
+from heliograph.windows.barriers import PROFIT, STOP, TIMEOUT, UNKNOWN
+from heliograph.windows.labels import make
 
 HOUR = timeframes.parse("1h")
 
@@ -100,3 +102,53 @@ def test_read_only_columns_serve() -> None:
     for column in (candles.high, candles.low, candles.close):
         column.setflags(write=False)
     assert make(candles, HOUR, np.full(50, 0.01), LabelSettings()).setup_NH[0, 0] != UNKNOWN
+
+
+def test_interval_runs_from_when_the_row_is_known_to_when_its_outcome_is() -> None:
+    candles = market(200, missing=0.1)
+    labels = make(candles, HOUR, np.full(len(candles), 0.006), LabelSettings(), close_delay_ms=7)
+    np.testing.assert_array_equal(labels.start_ts_ms_N, candles.open_ts_ms + HOUR_MS + 7)
+    known = labels.is_known()
+    assert (labels.start_ts_ms_N[:, None] < labels.touch_ts_ms_NH)[known].all()
+    assert (labels.touch_ts_ms_NH <= labels.end_ts_ms_NH).all()
+    at_end = labels.touch_ts_ms_NH == labels.end_ts_ms_NH
+    assert at_end[labels.setup_NH == TIMEOUT].all()
+    assert not at_end[known].all()
+    rows, intervals = labels.known()
+    np.testing.assert_array_equal(rows, np.flatnonzero(known.all(axis=1)))
+    np.testing.assert_array_equal(intervals.end_ts_ms_N, labels.end_ts_ms_NH[rows, -1])
+
+
+def test_setup_is_known_at_the_close_of_the_bar_that_touched() -> None:
+    rows = [(0, 100, 100, 100), (1, 100, 100, 100), (2, 103, 100, 100), (5, 100, 90, 100)]
+    labels = make(bars(rows), HOUR, np.full(4, 0.01), LabelSettings(horizons_bars=(1, 5)), close_delay_ms=7)
+    assert (labels.touch_ts_ms_NH[0] - START_MS).tolist() == [2 * HOUR_MS + 7, 3 * HOUR_MS + 7]
+
+
+def test_candles_that_are_no_prices_leave_their_labels_unknown() -> None:
+    """A NaN or a price of nothing is masked; the labels that do not need it stay as they were."""
+    whole = market(60)
+    settings, sigma = LabelSettings(horizons_bars=(1, 4)), np.full(60, 0.006)
+    clean = make(whole, HOUR, sigma, settings)
+    for wrong in (np.nan, 0.0, -1.0):
+        holed = Candles(
+            *(np.array(c) for c in (whole.open_ts_ms, whole.open, whole.high, whole.low, whole.close, whole.volume))
+        )
+        holed.close[20] = wrong
+        holed.high[40] = np.nan
+        labels = make(holed, HOUR, sigma, settings)
+        assert not labels.is_known()[[20, 19, 16], [0, 0, 1]].any()
+        assert labels.setup_NH[39, 0] == UNKNOWN
+        far = [r for r in range(60) if r != 20 and not 36 <= r < 40]
+        for row in far:
+            for k, h in enumerate((1, 4)):
+                if row + h != 20:
+                    assert labels.setup_NH[row, k] == clean.setup_NH[row, k]
+
+
+def test_candles_out_of_order_are_refused_by_row() -> None:
+    candles = bars([(0, 1, 1, 1), (2, 1, 1, 1), (1, 1, 1, 1)])
+    with pytest.raises(DataError, match=r"the candle in row 2 opens at .* sort candles by open_ts_ms"):
+        make(candles, HOUR, np.full(3, 0.01), LabelSettings())
+    with pytest.raises(DataError, match="row 1"):
+        make(bars([(0, 1, 1, 1), (0, 1, 1, 1)]), HOUR, np.full(2, 0.01), LabelSettings())

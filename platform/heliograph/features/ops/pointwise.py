@@ -72,83 +72,84 @@ def where(is_so: Series, yes: Series, no: Series) -> Series:
 
 @kernel
 def _log(x: FloatArray, at: IntArray, i: int, p: FloatArray, s: FloatArray, n: int) -> None:
-    o, a = at[0] + i, at[1] + i
+    out, a = x[at[0] + i :], x[at[1] + i :]
     for t in range(n):
-        x[o + t] = math.log(x[a + t])
+        out[t] = math.log(a[t])
 
 
 @kernel
 def _root(x: FloatArray, at: IntArray, i: int, p: FloatArray, s: FloatArray, n: int) -> None:
-    o, a = at[0] + i, at[1] + i
+    out, a = x[at[0] + i :], x[at[1] + i :]
     for t in range(n):
-        value = x[a + t]
-        x[o + t] = 0.0 if value < 0.0 else math.sqrt(value)
+        value = a[t]
+        out[t] = 0.0 if value < 0.0 else math.sqrt(value)
 
 
 @kernel
 def _magnitude(x: FloatArray, at: IntArray, i: int, p: FloatArray, s: FloatArray, n: int) -> None:
-    o, a = at[0] + i, at[1] + i
+    out, a = x[at[0] + i :], x[at[1] + i :]
     for t in range(n):
-        x[o + t] = abs(x[a + t])
+        out[t] = abs(a[t])
 
 
 @kernel
 def _sign(x: FloatArray, at: IntArray, i: int, p: FloatArray, s: FloatArray, n: int) -> None:
-    o, a = at[0] + i, at[1] + i
+    out, a = x[at[0] + i :], x[at[1] + i :]
     for t in range(n):
-        value = x[a + t]
-        x[o + t] = 1.0 if value > 0.0 else (-1.0 if value < 0.0 else value)
+        value = a[t]
+        out[t] = 1.0 if value > 0.0 else (-1.0 if value < 0.0 else value)
 
 
 @kernel
 def _at_least(x: FloatArray, at: IntArray, i: int, p: FloatArray, s: FloatArray, n: int) -> None:
-    o, a, floor = at[0] + i, at[1] + i, p[0]
+    out, a, floor = x[at[0] + i :], x[at[1] + i :], p[0]
     for t in range(n):
-        value = x[a + t]
-        x[o + t] = floor if value < floor else value
+        value = a[t]
+        out[t] = floor if value < floor else value
 
 
 @kernel
 def _larger(x: FloatArray, at: IntArray, i: int, p: FloatArray, s: FloatArray, n: int) -> None:
-    o, a, b = at[0] + i, at[1] + i, at[2] + i
+    out, a, b = x[at[0] + i :], x[at[1] + i :], x[at[2] + i :]
     for t in range(n):
-        one, other = x[a + t], x[b + t]
-        x[o + t] = other if other != other or one < other else one  # noqa: PLR0124
+        one, other = a[t], b[t]
+        out[t] = other if other != other or one < other else one  # noqa: PLR0124
 
 
 @kernel
 def _smaller(x: FloatArray, at: IntArray, i: int, p: FloatArray, s: FloatArray, n: int) -> None:
-    o, a, b = at[0] + i, at[1] + i, at[2] + i
+    out, a, b = x[at[0] + i :], x[at[1] + i :], x[at[2] + i :]
     for t in range(n):
-        one, other = x[a + t], x[b + t]
-        x[o + t] = other if other != other or one > other else one  # noqa: PLR0124
+        one, other = a[t], b[t]
+        out[t] = other if other != other or one > other else one  # noqa: PLR0124
 
 
 @kernel
 def _ratio(x: FloatArray, at: IntArray, i: int, p: FloatArray, s: FloatArray, n: int) -> None:
-    o, a, b, least, otherwise = at[0] + i, at[1] + i, at[2] + i, p[0], p[1]
+    out, a, b, least, otherwise = x[at[0] + i :], x[at[1] + i :], x[at[2] + i :], p[0], p[1]
     for t in range(n):
-        over, under = x[a + t], x[b + t]
+        over, under = a[t], b[t]
         value = over / under
         if abs(under) <= least:
             value = otherwise + 0.0 * over  # NaN stays NaN
-        x[o + t] = value
+        out[t] = value
 
 
 @kernel
 def _measured_ratio(x: FloatArray, at: IntArray, i: int, p: FloatArray, s: FloatArray, n: int) -> None:
-    o, a, b, c, least, otherwise = at[0] + i, at[1] + i, at[2] + i, at[3] + i, p[0], p[1]
+    out, a, b, c = x[at[0] + i :], x[at[1] + i :], x[at[2] + i :], x[at[3] + i :]
+    least, otherwise = p[0], p[1]
     for t in range(n):
-        over, under = x[a + t], x[b + t]
+        over, under = a[t], b[t]
         value = over / under
-        if abs(under) <= least * abs(x[c + t]):
+        if abs(under) <= least * abs(c[t]):
             value = otherwise + 0.0 * over
-        x[o + t] = value
+        out[t] = value
 
 
 @kernel
 def _where(x: FloatArray, at: IntArray, i: int, p: FloatArray, s: FloatArray, n: int) -> None:
-    o, c, a, b = at[0] + i, at[1] + i, at[2] + i, at[3] + i
+    out, c, a, b = x[at[0] + i :], x[at[1] + i :], x[at[2] + i :], x[at[3] + i :]
     for t in range(n):
-        is_so = x[c + t]
-        x[o + t] = x[a + t] if is_so > 0.0 else (x[b + t] if is_so <= 0.0 else np.nan)
+        is_so = c[t]
+        out[t] = a[t] if is_so > 0.0 else (b[t] if is_so <= 0.0 else np.nan)
