@@ -25,7 +25,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tests.bench import schedule
+from tests.bench import simulated
 
 from heliograph.cluster import fetch
 from heliograph.cluster.session import session
@@ -290,13 +290,13 @@ def plan() -> None:
 def plan_here() -> None:
     """`plan` in this process."""
     before_mb = _peak_mb()
-    found = schedule.catalogues(760)
+    found = simulated.catalogues(760)
     started_s = time.perf_counter()
-    made = schedule.planned(found, days=28)
+    made = simulated.planned(found, days=28)
     first_s = time.perf_counter() - started_s
-    covered = schedule.covered(made)
+    covered = simulated.covered(made)
     started_s = time.perf_counter()
-    again = schedule.planned(found, days=28, coverage=covered)
+    again = simulated.planned(found, days=28, coverage=covered)
     again_s = time.perf_counter() - started_s
     peak_mb = _peak_mb()
     report(
@@ -312,8 +312,8 @@ def plan_here() -> None:
 
 def scale() -> None:
     """Twelve venues, five hundred symbols, eight timeframes, at the venues' true limits, on a virtual clock."""
-    found = schedule.catalogues(500)
-    went = schedule.simulate(found, schedule.planned(found, days=10), workers=4)
+    found = simulated.catalogues(500)
+    went = simulated.simulate(found, simulated.planned(found, days=10), workers=4)
     ratios = {lane[0]: went.ended_s[lane] / went.bound_s[lane] for lane in went.bound_s}
     report(
         "scale",
@@ -332,8 +332,8 @@ def eta() -> None:
     """How far the finish time shown after a tenth of the work is off, over runs of many shapes."""
     errors = []
     for symbols, days, workers in ((50, 10, 4), (20, 30, 1), (100, 5, 16), (30, 60, 4)):
-        found = schedule.catalogues(symbols)
-        errors.append(schedule.simulate(found, schedule.planned(found, days=days), workers=workers).eta_error)
+        found = simulated.catalogues(symbols)
+        errors.append(simulated.simulate(found, simulated.planned(found, days=days), workers=workers).eta_error)
     report("eta", runs=len(errors), worst_error_pct=100 * max(errors))
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from numba.typed import List
 
 from heliograph.core.errors import SchemaMismatch
-from heliograph.features.graph import SIGNATURE, Node, Series, source
+from heliograph.features.graph import SIGNATURE, Kernel, Node, Series, source
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -235,9 +235,6 @@ def _laid_out(program: Program, ranges: Sequence[tuple[float, float]], block_bar
     passes = [(made, states) for made, states in zip(nodes, _slices(n.num_states for n in nodes), strict=True)]
     passes = [(made, states) for made, states in passes if made.kernel is not None]
     kernels = list(dict.fromkeys(made.kernel for made, _ in passes if made.kernel is not None))
-    functions: Any = List.empty_list(numba.types.FunctionType(SIGNATURE))
-    for found in kernels:
-        functions.append(found.compiled())
     order = {found: k for k, found in enumerate(kernels)}
     code = [(order[made.kernel], states.start, states.stop) for made, states in passes if made.kernel is not None]
     at = [[starts[one] for one in (*(made[k] for k in range(made.num_outputs)), *made.inputs)] for made, _ in passes]
@@ -251,7 +248,15 @@ def _laid_out(program: Program, ranges: Sequence[tuple[float, float]], block_bar
         np.array([starts[one] for one in program.results], dtype=np.int64),
         np.array([*ranges], dtype=np.float64).reshape(-1, 2),
     )
-    return functions, laid, int(ends_R[-1])
+    return listed(kernels), laid, int(ends_R[-1])
+
+
+def listed(kernels: Iterable[Kernel]) -> Any:
+    """Their machine code as a list that compiled code can call from."""
+    functions: Any = List.empty_list(numba.types.FunctionType(SIGNATURE))
+    for found in kernels:
+        functions.append(found.compiled())
+    return functions
 
 
 def _slices(counts: Iterable[int]) -> list[slice]:

@@ -51,7 +51,10 @@ class Kernel:
         return str(getattr(self.function, "__name__"))  # noqa: B009
 
     def compiled(self) -> Any:
-        """The machine code, from numba's cache on disk where it has been compiled before."""
+        """The machine code, from numba's cache on disk where it has been compiled before; for a `numba.typed.List`.
+
+        A C callback: a jitted function would be wrapped anew, for a tenth of a second, in every process that lists it.
+        """
         return _compiled(self.function)
 
 
@@ -62,7 +65,7 @@ def kernel(function: Pass) -> Kernel:
 
 @cache
 def _compiled(function: Pass) -> Any:
-    return numba.njit(SIGNATURE, cache=True, error_model="numpy", nogil=True)(function)
+    return numba.cfunc(SIGNATURE, cache=True, error_model="numpy")(function)
 
 
 def _meaning(function: Any, above: frozenset[Any]) -> str:

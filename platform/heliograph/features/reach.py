@@ -7,16 +7,17 @@ earlier values a node may read as far back as each node after it makes the engin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from heliograph.features.declare import Feature
-from heliograph.features.engine import Pass, Program
+from heliograph.features.engine import Pass, Program, compiled, listed
 from heliograph.features.graph import Node, Series
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 GUARD_BARS: Final = 512
 """Forbidden bars before and after each series: what reads further than that is not caught here."""
@@ -101,6 +102,12 @@ def _back(made: Node) -> str:
     return f"further back than the {reach} bars that it declares as reach"
 
 
+@compiled
+def _call(functions: Any, x: FloatArray, at: IntArray, p: FloatArray, s: FloatArray, n: int) -> None:
+    """The kernel as Python can call it."""
+    functions[0](x, at, 0, p, s, n)
+
+
 def _run(
     made: Node, padded: Sequence[tuple[int, FloatArray]], sizes: Sequence[int], *, before: float, after: float
 ) -> FloatArray | None:
@@ -110,7 +117,7 @@ def _run(
         padded: of each output and input, the bars that may be read back, and its values after as many NaN.
     """
     assert made.kernel is not None
-    function, outputs = made.kernel.compiled(), made.num_outputs
+    functions, outputs = listed([made.kernel]), made.num_outputs
     p, s = np.array([*made.parameters, *[0.0] * (not made.parameters)]), np.zeros(made.num_states)
     first, found = 0, []
     for n in sizes:
@@ -119,7 +126,7 @@ def _run(
             owns[begin : begin + n] = True
         x[owns] = np.nan
         untouched = x[~owns]
-        function(x, at, 0, p, s, n)
+        _call(functions, x, at, p, s, n)
         if not np.array_equal(x[~owns], untouched, equal_nan=True):
             return None
         found.append(x[owns])
