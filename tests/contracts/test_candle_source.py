@@ -411,7 +411,8 @@ def test_published_limits_are_never_exceeded(tmp_path_factory: pytest.TempPathFa
 
     async def story(world: Sandbox, venue: str, kind: Kind) -> None:
         rules = catalog.rules(venue, kind)
-        calls = min(int(1.2 * rules.weight_limit / rules.weight_per_page), 60)
+        per_window = rules.weight_limit / rules.weight_per_page
+        calls = min(int(1.2 * per_window), 60, int(20.0 * per_window / rules.window_s))
         symbol, now_ms = symbols_of(world, venue, kind)[0], world.now_ms()
         async with source_of(world, venue, kind, budget_scale=1.0) as source:
             asked = (

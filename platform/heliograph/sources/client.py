@@ -90,6 +90,7 @@ class CcxtClient:
     ) -> None:
         self.venue = venue
         self.dialect = catalog.dialect(venue)
+        self._least_weight = catalog.rules(venue, kind).weight_per_page
         self._budget = budget
         self._now_ms = now_ms
         self._loading = asyncio.Lock()
@@ -152,7 +153,8 @@ class CcxtClient:
         await self.exchange.close()
 
     async def _throttle(self, cost: float | None = None) -> None:
-        await self._budget(1.0 if cost is None else cost)
+        """Spend a call's weight, a page's at least: ccxt's lower ones are a pace, and venues count whole calls."""
+        await self._budget(max(cost or 0.0, self._least_weight))
 
     def _on_answer(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -49,6 +50,7 @@ class CcxtSource:
         self.clock = VenueClock(monotonic_s)
         self._dialect = catalog.dialect(venue)
         self._client = CcxtClient(venue, settings, budget, kind=kind, now_ms=self.clock.guess_ms, listing=listing)
+        self._reading = asyncio.Lock()
 
     async def now_ms(self) -> int:
         """The venue's own clock, read now; one request."""
@@ -123,14 +125,18 @@ class CcxtSource:
         await self._client.close()
 
     async def _reading_ms(self, timeframe: Timeframe, end_ms: int) -> int:
-        """The venue's clock: the last reading, or a new one where bars before ``end_ms`` may have closed since."""
-        at_least, guess, delay = self.clock.at_least_ms, self.clock.guess_ms(), self.rules.close_delay_ms
-        if at_least is None or guess is None:
-            return await self.now_ms()
-        open_bar = timeframe.floor(at_least - delay)
-        if end_ms > open_bar and timeframe.floor(guess - delay) > open_bar:
-            return await self.now_ms()
-        return at_least
+        """The venue's clock: the last reading, or a new one where bars before ``end_ms`` may have closed since.
+
+        Pages asked for at the same time share a new one.
+        """
+        async with self._reading:
+            at_least, guess, delay = self.clock.at_least_ms, self.clock.guess_ms(), self.rules.close_delay_ms
+            if at_least is None or guess is None:
+                return await self.now_ms()
+            open_bar = timeframe.floor(at_least - delay)
+            if end_ms > open_bar and timeframe.floor(guess - delay) > open_bar:
+                return await self.now_ms()
+            return at_least
 
 
 def closed(candles: Candles, timeframe: Timeframe, now_ms: int) -> Candles:
