@@ -13,7 +13,7 @@ from heliograph.features import catalog
 from heliograph.lake import read
 from heliograph.lake.store import open_store
 from heliograph.telemetry.progress import Bar
-from heliograph.train import columns, dataset
+from heliograph.train import columns, dataset, inputs
 
 MAX_BLOCKS = 1_000
 """A block costs 10 ms; with thousands of markets, some share one."""
@@ -53,10 +53,12 @@ def run(settings: Settings, shown: Bar) -> FeatureReport:
     chosen = dataset.symbols(settings, venue, settings.train.symbols)
     version = read.version(settings.lake)
     spans = columns.spans(settings.lake, venue, timeframe, as_of=version)
+    found = {symbol: ray.put(others) for symbol, others in inputs.gathered(settings, chosen, as_of=version).items()}
 
     def make(row: dict[str, Any]) -> dict[str, Any]:
         """Features are made where they run: compiled kernels do not travel."""
-        past = columns.history(settings.lake, venue, row["symbol"], timeframe, as_of=version, span=tuple(row["span"]))
+        others, span = ray.get(found[row["symbol"]]), tuple(row["span"])
+        past = columns.history(settings.lake, venue, row["symbol"], timeframe, others=others, as_of=version, span=span)
         return row | asdict(columns.fill(open_store(settings.lake), past, catalog.chosen(settings.features)))
 
     markets = [{"symbol": symbol, "span": spans[slug(symbol)]} for symbol in chosen]

@@ -130,6 +130,9 @@ class FeatureSettings(Section):
     context_timeframes: tuple[str, ...] = Field(("4h", "1d"), description="higher timeframes, resampled from the base")
     names: tuple[str, ...] = Field(("core",), description="globs on feature names; core: the small default set")
     files: tuple[Path, ...] = Field((), description="Python files with features of your own, see docs/usage.md")
+    universe: tuple[str, ...] = Field(
+        ("*",), description="globs on the venue's symbols that cross-sectional features compare, each kind for itself"
+    )
 
     @field_validator("timeframe")
     @classmethod

@@ -26,7 +26,7 @@ from heliograph.core.events import (
 )
 from heliograph.core.market import Market
 from heliograph.core.ports import Broker
-from heliograph.features import table
+from heliograph.features import catalog, table, tiles
 from heliograph.model.spec import Forecaster
 from heliograph.trading import engine
 
@@ -202,11 +202,18 @@ class Desk:
 
 
 def require_features(features: FeatureSettings, forecaster: Forecaster) -> None:
-    """Check that the settings give the forecaster's features, in its order.
+    """Check that the settings give the forecaster's features, in its order, out of the candles of one market.
 
     Raises:
         SchemaMismatch: naming the features that differ.
+        ConfigError: a feature reads more than these candles.
     """
+    for feature in catalog.chosen(features):
+        if more := sorted(tiles.others_of(feature)):
+            raise ConfigError(
+                f"features.names: {feature.name} reads {more[0]}, and a desk has the candles of each market alone: "
+                "train a model without it"
+            )
     given, wanted = tuple(table.names(features)), tuple(forecaster.feature_names)
     if given != wanted:
         differ = sorted(set(given) ^ set(wanted)) or ["(the same names in another order)"]

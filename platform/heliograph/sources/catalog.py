@@ -55,6 +55,8 @@ RULES: dict[tuple[str, Kind], VenueRules] = {
 }
 """What the certified venues grant, by venue and kind of market."""
 
+_SWAPS_OF = {"binance": "binanceusdm"}  # one exchange, two venues of ccxt
+
 _UNKNOWN_PAGE = 100  # few venues send less, and a short page only costs requests
 
 
@@ -89,6 +91,31 @@ def rules_of(venue: str, symbol: str) -> VenueRules:
         ConfigError: there is no such venue, or it has no such markets.
     """
     return rules(venue, kind_of(symbol))
+
+
+def swap_venue(venue: str) -> str:
+    """Where the perpetuals of a venue's spot markets are traded.
+
+    Raises:
+        ConfigError: nowhere that is known here.
+
+    >>> swap_venue("binance"), swap_venue("okx")
+    ('binanceusdm', 'okx')
+    """
+    if "swap" in dialect(venue).rules:
+        return venue
+    if venue in _SWAPS_OF:
+        return _SWAPS_OF[venue]
+    raise ConfigError(f"{venue} has no perpetuals here: leave out features of funding, open interest and basis")
+
+
+def spot_venue(venue: str) -> str:
+    """The inverse of `swap_venue`: where the spot markets are traded.
+
+    >>> spot_venue("binanceusdm")
+    'binance'
+    """
+    return {swaps: spot for spot, swaps in _SWAPS_OF.items()}.get(venue, venue)
 
 
 def uncertified() -> list[str]:

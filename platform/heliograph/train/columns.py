@@ -97,6 +97,7 @@ def history(
     symbol: str,
     timeframe: str,
     *,
+    others: Others = no_others,
     as_of: int | None = None,
     span: tuple[int, int] | None = None,
 ) -> History:
@@ -104,6 +105,7 @@ def history(
 
     Args:
         symbol: unified, ``BTC/USDT``.
+        others: see `heliograph.train.inputs`.
         as_of: a version of the candles; None takes the newest, for all that is read from now on.
         span: of `spans`, where it is known already.
 
@@ -120,7 +122,7 @@ def history(
     def candles(start_ms: int, end_ms: int) -> Candles:
         return read.candles(settings, venue, symbol, timeframe, start_ms=start_ms, end_ms=end_ms, as_of=version)
 
-    return History(venue, symbol, grid(venue, timeframe), *span, candles)
+    return History(venue, symbol, grid(venue, timeframe), *span, candles, others)
 
 
 def _spans(parts: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:

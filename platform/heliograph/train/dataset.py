@@ -16,7 +16,7 @@ from heliograph.lake import read
 from heliograph.lake.store import open_store
 from heliograph.model.spec import Spec
 from heliograph.sources.catalog import rules_of
-from heliograph.train import columns
+from heliograph.train import columns, inputs
 from heliograph.train.pool import spec_of
 from heliograph.windows import labels
 from heliograph.windows.sample import SymbolData
@@ -46,13 +46,19 @@ def symbols(settings: Settings, venue: str, globs: Sequence[str] = ("*",)) -> li
 
 def read_symbols(settings: Settings, chosen: Sequence[str] | None = None) -> list[SymbolData]:
     """Features and labels of the training venue's symbols; features that `helio features` has not made are made here."""
-    venue = settings.train.venue
-    return [_read_symbol(settings, venue, s) for s in chosen or symbols(settings, venue, settings.train.symbols)]
+    venue, version = settings.train.venue, read.version(settings.lake)
+    wanted = chosen or symbols(settings, venue, settings.train.symbols)
+    found = inputs.gathered(settings, wanted, as_of=version)
+    pasts = (
+        columns.history(settings.lake, venue, s, settings.features.timeframe, others=found[s], as_of=version)
+        for s in wanted
+    )
+    return [_read_symbol(settings, past) for past in pasts]
 
 
-def _read_symbol(settings: Settings, venue: str, symbol: str) -> SymbolData:
-    timeframe, delay_ms = settings.features.timeframe, rules_of(venue, symbol).close_delay_ms
-    past = columns.history(settings.lake, venue, symbol, timeframe)
+def _read_symbol(settings: Settings, past: columns.History) -> SymbolData:
+    venue, symbol, timeframe = past.venue, past.symbol, settings.features.timeframe
+    delay_ms = rules_of(venue, symbol).close_delay_ms
     candles = past.candles(past.start_ms, past.end_ms)
     features = catalog.chosen(settings.features)
     x_NF = np.empty((len(candles), len(features)), dtype=np.float32)
