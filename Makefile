@@ -7,7 +7,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench bench-features bench-fetch chaos-fetch corruption docs clean
+.PHONY: help setup run test check bench bench-features bench-fetch bench-model canary chaos-fetch corruption docs clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,7 +39,7 @@ check: .venv/.dev ## format, lint, types, import rule
 	@$(BIN)/ruff format --quiet --check . && $(BIN)/ruff check --quiet . && $(BIN)/mypy && $(BIN)/lint-imports
 
 bench: .venv/.dev ## measure; JSON lines with a `check` key (see tests/bench/README.md)
-	@for script in features lake engine model; do PYTHONPATH=platform:. $(BIN)/python tests/bench/$$script.py || exit 1; done
+	@for script in features lake engine speed; do PYTHONPATH=platform:. $(BIN)/python tests/bench/$$script.py || exit 1; done
 
 bench-features: .venv/.dev ## the feature engine beside its peers: batch, live, resample, align, tiles
 	@for script in features align tiles; do PYTHONPATH=platform:. $(BIN)/python tests/bench/$$script.py || exit 1; done
@@ -53,7 +53,13 @@ KILLS ?= 200
 chaos-fetch: .venv/.dev ## kill -9 at KILLS random points of a download, then compare the lake with the tape
 	@PYTHONPATH=platform:. $(BIN)/python tests/bench/chaos.py $(KILLS)
 
+bench-model: .venv/.dev ## all forecasters by one protocol: skill, ablation, calibration, confidence, speed; ARGS='--quick' …
+	@PYTHONPATH=platform:. $(BIN)/python tests/bench/model.py $(ARGS)
+
 SEEDS ?= 20
+canary: .venv/.dev ## no edge claimed on SEEDS of noise, planted edges found, a leaking split seen
+	@PYTHONPATH=platform:. $(BIN)/python tests/bench/canary.py $(SEEDS)
+
 corruption: .venv/.dev ## injected corruption found, and false alarms on recorded candles
 	@PYTHONPATH=platform:. $(BIN)/python tests/bench/corruption.py $(SEEDS)
 

@@ -17,7 +17,8 @@ from tests.bench.measure import cpu_s, report
 from tests.unit.features.candles import closed, market
 from tests.unit.features.graphs import inputs
 
-from heliograph.config.settings import FeatureSettings, LabelSettings
+from heliograph.config.learning import LabelSettings
+from heliograph.config.settings import FeatureSettings
 from heliograph.core import timeframe as timeframes
 from heliograph.core.market import Candles
 from heliograph.features import catalog

@@ -50,7 +50,7 @@ def test_lake_holds_each_candle_once_and_every_byte_as_written(told: Told):
 
 def test_scores_cover_every_horizon_and_baseline(told: Told):
     assert told.first["folds"] == 2
-    assert set(told.first["skill_pct"]) == {"unconditional", "volatility_scaled"}
+    assert set(told.first["skill_pct"]) == {"unconditional", "volatility_scaled", "har_pooled"}
     for row in (*told.first["skill_pct"].values(), told.first["coverage_80"]):
         assert set(row) == {"1", "4"}
 

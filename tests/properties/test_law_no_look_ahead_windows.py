@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.unit.features.candles import HOUR_MS, market
 
-from heliograph.config.settings import FoldSettings, LabelSettings
+from heliograph.config.learning import FoldSettings, LabelSettings
 from heliograph.core import timeframe as timeframes
 from heliograph.core.errors import ConfigError
 from heliograph.core.market import Candles

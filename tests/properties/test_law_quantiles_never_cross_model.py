@@ -6,10 +6,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph.config.settings import ModelSettings
+from heliograph.config.learning import ModelSettings
 from heliograph.model.calibrate import Calibration
-from heliograph.model.forecaster import NetworkForecaster
+from heliograph.model.har import Har
 from heliograph.model.network import Network, Standards
+from heliograph.model.neural import NetworkForecaster
 from heliograph.model.spec import Spec
 
 SPEC = Spec(("ewma_volatility", "b"), "ewma_volatility", (1, 4, 24), (0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99), 8)
@@ -19,7 +20,10 @@ def random_forecaster(seed: int, size: float, widths: float) -> NetworkForecaste
     rng = np.random.default_rng(seed)
     network = Network(SPEC, ModelSettings(window_bars=8, patch_bars=2, width=4, attention_heads=2))
     base = np.sort(rng.standard_t(3, size=(3, 7)), axis=1)
-    network.adopt(Standards(np.zeros(2), np.ones(2), base, np.full((3, 3), 1 / 3)))
+    har = Har(
+        SPEC, ("ewma_volatility",), np.array([-9.0]), np.array([9.0]), rng.normal(size=(3, 1)), rng.normal(size=3)
+    )
+    network.adopt(Standards(har, np.zeros(2), np.ones(2), base, np.full((3, 3), 1 / 3)))
     for parameter in network.parameters():
         parameter.data += size * torch_normal(rng, parameter.shape)
     calibration = Calibration(

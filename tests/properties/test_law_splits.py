@@ -13,7 +13,7 @@ import numba
 import numpy as np
 import pytest
 
-from heliograph.config.settings import FoldSettings
+from heliograph.config.learning import FoldSettings
 from heliograph.core import timeframe as timeframes
 from heliograph.core.errors import ConfigError
 from heliograph.windows.folds import walk_forward as walk_forward_folds

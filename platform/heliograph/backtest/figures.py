@@ -22,6 +22,9 @@ INK, MUTED, HAIRLINE = "#1c2430", "#667080", "#dfe2e6"
 STRATEGY, BENCHMARK, GROSS, LOSS = "#14507a", "#c08a2d", "#7fa6c2", "#b3493a"
 
 WIDE, NARROW, HALF = (11.2, 3.5), (4.7, 3.3), (5.4, 3.2)
+REGIME_MARKS = ("v", "o", "^")
+"""Calm, usual, wild."""
+
 _MOST_POINTS = 1_200
 
 _STYLE = {
@@ -183,6 +186,56 @@ def hits(rates: FloatArray, stated: FloatArray, *, name: str) -> str:
         ax.set_xlabel("group by stated confidence, least confident first")
         _percent_axis(ax)
         return _svg(figure, name, "Hit rate by confidence")
+
+
+def reliability(stated: FloatArray, came: FloatArray, *, name: str) -> str:
+    """Share of rises over the probability of a rise that was stated, by classes; the diagonal is right; float64[G]."""
+    with _style(name):
+        figure, ax = _canvas(HALF)
+        every = np.concatenate([stated, came, [0.45, 0.55]])
+        lo, hi = float(every.min()) - 0.01, float(every.max()) + 0.01
+        ax.plot([lo, hi], [lo, hi], color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
+        ax.plot(stated, came, "o-", color=STRATEGY, linewidth=1.2, markersize=5, markeredgewidth=0)
+        ax.set_xlim(lo, hi)
+        ax.set_ylim(lo, hi)
+        ax.set_xlabel("stated probability of a rise")
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.0%}"))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.0%}"))
+        return _svg(figure, name, "Share of rises by the probability that was stated")
+
+
+def regimes(labels: Sequence[str], share_80: FloatArray, share_95: FloatArray, *, name: str) -> str:
+    """Coverage of the 80 and 95 % intervals by horizon, a mark for each volatility regime; fractions, float64[H, R]."""
+    with _style(name):
+        figure, ax = _canvas(HALF)
+        x = np.arange(len(labels))
+        for values, nominal, colour in ((share_80, 0.80, STRATEGY), (share_95, 0.95, BENCHMARK)):
+            ax.axhline(nominal, color=colour, linewidth=1.0, linestyle=(0, (4, 3)))
+            for r, mark in enumerate(REGIME_MARKS):
+                ax.plot(
+                    x + 0.18 * (r - 1), values[:, r], mark, color=colour, markersize=6, alpha=0.8, markeredgewidth=0
+                )
+        ax.set_xlim(-0.6, len(labels) - 0.4)
+        every = np.concatenate([share_80, share_95])
+        ax.set_ylim(max(0.0, min(0.75, float(np.nanmin(every)) - 0.02)), 1.0)
+        ax.set_xticks(x, labels)
+        _percent_axis(ax)
+        return _svg(figure, name, "Coverage by horizon and volatility regime")
+
+
+def abstention(hit_rate: FloatArray, *, name: str) -> str:
+    """Hit rate of the most confident share, from all forecasts down to a tenth by tenths; fractions, float64[10]."""
+    with _style(name):
+        figure, ax = _canvas(HALF)
+        kept = np.arange(hit_rate.size, 0, -1) / hit_rate.size
+        ax.plot(kept, hit_rate, "o-", color=STRATEGY, linewidth=1.4, markersize=5, markeredgewidth=0)
+        ax.axhline(0.5, color=INK, linewidth=0.8)
+        ax.set_xlim(1.04, 0.06)
+        ax.set_ylim(min(0.48, float(hit_rate.min()) - 0.01), max(0.53, float(hit_rate.max()) + 0.01))
+        ax.set_xlabel("share of forecasts kept, the most confident")
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.0%}"))
+        _percent_axis(ax)
+        return _svg(figure, name, "Hit rate by the share of forecasts kept")
 
 
 def _style(name: str) -> AbstractContextManager[None]:

@@ -7,13 +7,40 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from heliograph.core.errors import SchemaMismatch
+from heliograph.core.market import FloatArray
 
 SHOWN_T = 1.96
 """Least t value at which a difference counts as shown."""
 
 MODEL = "model"
+REGIMES = ("calm", "usual", "wild")
+"""Terciles of volatility, by the year before each test slice."""
+
 Row = Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Whether a forecast's statements came true; outer rows run over the H horizons.
+
+    Attributes:
+        stated, came, count: probability of a rise in classes, share of rises there, and how many.
+        abstention: hit rate of the most confident share, from all down to a tenth by tenths.
+        regime_80, regime_95: share inside the interval in each of `REGIMES`; ``regime_origins`` has their sizes.
+        direction_ece: expected calibration error of the probability of a rise.
+    """
+
+    stated: FloatArray
+    came: FloatArray
+    count: FloatArray
+    abstention: FloatArray
+    regime_80: FloatArray
+    regime_95: FloatArray
+    regime_origins: FloatArray
+    direction_ece: Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +55,7 @@ class Fold:
         dm_t: by baseline, Diebold-Mariano t, positive where the model is better.
         coverage_80, coverage_95, hit_rate: fractions.
         hit_by_decile, stated_by_decile: per horizon, hit rate and stated confidence in tenths of rising confidence.
+        calibration: None in scores of older versions.
     """
 
     fold: int
@@ -43,6 +71,7 @@ class Fold:
     hit_rate: Row
     hit_by_decile: Sequence[Row]
     stated_by_decile: Sequence[Row]
+    calibration: Calibration | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +134,34 @@ def combined_t(values: Sequence[float]) -> float:
     return sum(finite) / math.sqrt(len(finite)) if finite else math.nan
 
 
+def calibrated(folds: Sequence[Fold]) -> Calibration | None:
+    """The folds' calibrations as one, each weighed by its origins; None where a fold has none, or its classes differ."""
+    told = [f.calibration for f in folds if f.calibration is not None]
+    if not told or len(told) < len(folds) or len({t.stated.shape for t in told}) > 1:
+        return None
+    weight = np.array([f.origins for f in folds], dtype=np.float64)
+    regime = np.stack([t.regime_origins for t in told])
+    return Calibration(
+        **{n: _weighted(told, n, np.stack([t.count for t in told])) for n in ("stated", "came")},
+        count=np.sum([t.count for t in told], axis=0),
+        abstention=_weighted(told, "abstention", weight[:, None, None]),
+        **{n: _weighted(told, n, regime[:, None, :]) for n in ("regime_80", "regime_95")},
+        regime_origins=regime.sum(axis=0),
+        direction_ece=tuple(np.average([t.direction_ece for t in told], axis=0, weights=weight).tolist()),
+    )
+
+
+def _weighted(told: Sequence[Calibration], name: str, weight: FloatArray) -> FloatArray:
+    """Mean over the folds; NaN where none has a value."""
+    values = np.stack([getattr(t, name) for t in told])
+    weights = np.where(np.isfinite(values), weight, 0.0)
+    total = weights.sum(axis=0)
+    mean: FloatArray = np.where(
+        total > 0, (np.nan_to_num(values) * weights).sum(axis=0) / np.maximum(total, 1e-12), np.nan
+    )
+    return mean
+
+
 def _pooled_skill(folds: Sequence[Fold], baseline: str, h: int) -> float:
     ours, theirs = (sum(f.origins * f.pinball[name][h] for f in folds) for name in (MODEL, baseline))
     return 100.0 * (1.0 - ours / theirs)
@@ -114,6 +171,24 @@ def _fold(score: Mapping[str, Any]) -> Fold:
     try:
         cover = {round(float(level), 6): row for level, row in score["coverage"].items()}
         given = dict(score) | {"coverage_80": cover[0.8], "coverage_95": cover[0.95]}
+        given["calibration"] = _calibration(score["calibration"]) if score.get("calibration") else None
         return Fold(**{name: given[name] for name in Fold.__slots__} | {"horizons_bars": tuple(score["horizons_bars"])})
     except KeyError as e:
         raise SchemaMismatch(f"a fold's score lacks {e}; score the folds again with this version") from e
+
+
+def _calibration(told: Mapping[str, Any]) -> Calibration | None:
+    if len({len(d["stated"]) for d in told["direction"]}) > 1:  # too few origins for as many classes everywhere
+        return None
+    by_regime = {round(float(level), 6): np.array(rows) for level, rows in told["regime_coverage"].items()}
+    classes = {
+        name: np.array([d[name] for d in told["direction"]], dtype=float) for name in ("stated", "came", "count")
+    }
+    return Calibration(
+        **classes,
+        abstention=np.array(told["abstention"]),
+        regime_80=by_regime[0.8],
+        regime_95=by_regime[0.95],
+        regime_origins=np.array(told["regime_origins"], dtype=float),
+        direction_ece=tuple(told["direction_ece"]),
+    )

@@ -79,6 +79,7 @@ def render(result: BacktestResult, scores: Sequence[Mapping[str, Any]], provenan
         "palette": {
             name.lower(): getattr(figures, name) for name in ("INK", "MUTED", "STRATEGY", "BENCHMARK", "GROSS", "LOSS")
         },
+        "ece": _direction_ece(result, scored),
         "sizing_horizon": words.horizon(result.horizon_bars, result.timeframe),
         "quote": provenance.quote,
     }
@@ -153,7 +154,7 @@ def _tiles(
 
 def _charts(result: BacktestResult, scored: Sequence[Fold]) -> dict[str, str]:
     """SVG by name; empty where a chart has nothing to show. Those over the whole width come in two shapes."""
-    charts = dict.fromkeys(("coverage", "hits", "calibration"), "")
+    charts = dict.fromkeys(("coverage", "hits", "calibration", "reliability", "regimes", "abstention"), "")
     starts = [f.test_start_ms for f in scored]
     t = result.close_ts_ms
     curves = [
@@ -179,7 +180,35 @@ def _charts(result: BacktestResult, scored: Sequence[Fold]) -> dict[str, str]:
         share, _ = metrics.pit_counts(result.signals, result.horizon_bars)
         if np.isfinite(share).all():
             charts["calibration"] = figures.calibration(share, result.signals.levels, name="calibration")
+    return charts | _calibration_charts(result, scored)
+
+
+def _calibration_charts(result: BacktestResult, scored: Sequence[Fold]) -> dict[str, str]:
+    """What the folds' scores say of directions and regimes; nothing where they are of an older version."""
+    told = folds.calibrated(scored)
+    if told is None:
+        return {}
+    horizons = scored[0].horizons_bars
+    labels = [words.horizon(int(h), result.timeframe) for h in horizons]
+    charts = {}
+    if np.isfinite(told.regime_80).any():
+        charts["regimes"] = figures.regimes(labels, told.regime_80, told.regime_95, name="regimes")
+    if result.horizon_bars in horizons:
+        h = horizons.index(result.horizon_bars)
+        if np.isfinite(told.came[h]).all():
+            charts["reliability"] = figures.reliability(told.stated[h], told.came[h], name="reliability")
+        if np.isfinite(told.abstention[h]).all():
+            charts["abstention"] = figures.abstention(told.abstention[h], name="abstention")
     return charts
+
+
+def _direction_ece(result: BacktestResult, scored: Sequence[Fold]) -> str:
+    """At the sizing horizon, in words; empty where it is not known."""
+    told = folds.calibrated(scored)
+    if told is None or result.horizon_bars not in scored[0].horizons_bars:
+        return ""
+    ece = told.direction_ece[scored[0].horizons_bars.index(result.horizon_bars)]
+    return percent(ece) if math.isfinite(ece) else ""
 
 
 def _hits(result: BacktestResult, scored: Sequence[Fold]) -> tuple[FloatArray, FloatArray]:

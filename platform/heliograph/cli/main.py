@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from heliograph.cli import audit, lake, prove
+from heliograph.cli import audit, lake, models, prove, score
 from heliograph.cli.options import Config, Override, settings_of
 from heliograph.core.errors import ConfigError, HeliographError
 from heliograph.telemetry import log
@@ -27,8 +27,11 @@ from heliograph.telemetry.progress import CONSOLE, bar
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 app.add_typer(lake.app, name="lake")
+app.add_typer(models.app, name="models")
+app.command()(models.reproduce)
 app.command()(audit.audit)
 app.command("prove-features")(prove.prove_features)
+app.command()(score.score)
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

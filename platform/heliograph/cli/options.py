@@ -28,10 +28,11 @@ def settings_of(config: Path | None, overrides: list[str] | None) -> Settings:
     """
     settings = load(config, overrides or ())
     home = str(Path.cwd())
-    lost = [p for p in (settings.lake.uri, str(settings.var)) if p.startswith(home)]
+    places = (settings.lake.uri, str(settings.var), settings.registry.uri or "")
+    lost = [p for p in places if p.startswith(home)]
     if lost and JOB_MARK in os.environ:
         raise ConfigError(
             f"{' and '.join(lost)} would lie in the job's own folder and go with it: "
-            "set lake.uri to s3://… or a full path, and var to a full path, that all nodes share"
+            "set lake.uri to s3://… or a full path, registry.uri alike, and var to a full path, that all nodes share"
         )
     return settings

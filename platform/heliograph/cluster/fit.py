@@ -24,8 +24,10 @@ from heliograph.config.settings import Settings
 from heliograph.core.errors import HeliographError
 from heliograph.core.timeframe import parse
 from heliograph.lake import read
+from heliograph.model.forecaster import save
 from heliograph.telemetry.progress import Bar
-from heliograph.train import dataset, fold, ledger, loop, registry, score
+from heliograph.train import dataset, fold, ledger, loop, registry, release, score, selection
+from heliograph.train.protocol import Task
 from heliograph.windows.folds import Fold, walk_forward
 from heliograph.windows.sample import SymbolData
 
@@ -59,6 +61,7 @@ def plan_folds(settings: Settings, data: Sequence[SymbolData]) -> tuple[Fold, ..
         parse(settings.features.timeframe),
         settings.folds,
         longest_horizon_bars=max(settings.labels.horizons_bars),
+        overlap_bars=settings.model.window_bars if settings.folds.purge_windows else 0,
     )
 
 
@@ -66,15 +69,17 @@ def run(settings: Settings, shown: Bar) -> FitReport:
     """Fit every fold that is not done yet, score all, and release the last fold's model.
 
     Raises:
+        ConfigError: there is no GPU where one is asked for.
         HeliographError: a fold failed; the others are kept, and the next run goes on from there.
     """
+    strategy.require(settings.train, at_once=settings.train.workers)
     version = read.version(settings.lake)
     folder = settings.models_folder / f"{settings.fingerprint}-v{version}"
     folds = plan_folds(settings, dataset.read_symbols(settings))
     pending = [f.index for f in folds if not (folder / f"fold-{f.index}" / "score.json").exists()]
     if pending:
         _fit(settings, folder, pending, shown)
-    registry.release(settings.models_folder, folder, folder / f"fold-{folds[-1].index}" / "model")
+    registry.release(settings, folder, folder / f"fold-{folds[-1].index}" / "model", data_version=version)
     return report(folder, version, len(folds))
 
 
@@ -103,7 +108,9 @@ def _fit(settings: Settings, folder: Path, pending: Sequence[int], shown: Bar) -
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(fit_fold, settings=settings, folder=folder), {"CPU": DRIVER_CPUS}),
         param_space={"fold": tune.grid_search(list(pending))},
-        tune_config=tune.TuneConfig(max_concurrent_trials=settings.train.folds_at_once),
+        tune_config=tune.TuneConfig(
+            max_concurrent_trials=1 if settings.folds.warm_start else settings.train.folds_at_once
+        ),
         run_config=tune.RunConfig(
             name=folder.name,
             storage_path=str(settings.var / "tune"),
@@ -120,13 +127,18 @@ def _fit(settings: Settings, folder: Path, pending: Sequence[int], shown: Bar) -
 
 
 def fit_fold(config: dict[str, Any], settings: Settings, folder: Path) -> None:
-    """One trial: fit one fold through Ray Train, calibrate it, open its outer slice once, and keep all of it."""
+    """One trial: fit one fold through Ray Train and make a release of it, open its outer slice once, and keep all of it."""
     index = int(config["fold"])
     place = folder / f"fold-{index}"
-    ledger.start(settings.var, {"candidate": settings.fingerprint, "fold": index, "run": folder.name})
+    entry = ledger.start(settings, {"candidate": settings.fingerprint, "fold": index, "run": folder.name})
     TorchTrainer(
         train_worker,
-        train_loop_config={"settings": settings, "fold": index, "folder": place / "fit"},
+        train_loop_config={
+            "settings": settings,
+            "fold": index,
+            "folder": place / "fit",
+            "warm": folder / f"fold-{index - 1}" / "fit" / "best" if settings.folds.warm_start and index else None,
+        },
         scaling_config=strategy.scaling(settings.train),
         run_config=ray.train.RunConfig(
             name=f"{folder.name}-fold-{index}",
@@ -138,16 +150,21 @@ def fit_fold(config: dict[str, Any], settings: Settings, folder: Path) -> None:
     ).fit()
     data = dataset.read_symbols(settings)
     chosen = plan_folds(settings, data)[index]
-    provenance = {"settings": settings.fingerprint, "run": folder.name}
-    model = fold.finish(place / "fit" / "best", data, chosen, folder=place / "model", provenance=provenance)
+    provenance = {"settings": settings.fingerprint, "run": folder.name, "fold": str(index)}
+    task = Task(selection.inner(data, chosen), chosen, dataset.spec(settings), settings.train.seed, place)
+    network = fold.finish(place / "fit" / "best", task.data, chosen, folder=place / "network", provenance=provenance)
+    made = release.release(task, network, settings.trees)
     outer = fold.OuterSlice(data, chosen)
-    pq.write_table(fold.forecasts(model, outer), place / "forecasts.parquet")
-    rivals = fold.baselines(data, chosen, model.spec)
-    told = asdict(score.score({score.MODEL: model, **rivals}, outer))
+    table, tracker = fold.forecasts(made.forecaster, outer, made.tracker)
+    pq.write_table(table, place / "forecasts.parquet")
+    rivals = release.rivals(task)
+    told = asdict(score.score({score.MODEL: made.forecaster, **rivals}, outer, made.tracker))
+    save(place / "model", made.forecaster, provenance=provenance, tracker=tracker)
     span = {"test_start_ms": chosen.test[0], "test_end_ms": chosen.test[1]}
     draft = place / "score.tmp"
     draft.write_text(json.dumps({**told, **span}))
     draft.replace(place / "score.json")
+    ledger.end(settings, entry, {"skill_pct": told["skill_pct"]})
     tune.report({"skill_pct": told["skill_pct"], "epoch": settings.train.epochs})
 
 
@@ -155,6 +172,7 @@ def train_worker(config: dict[str, Any]) -> None:
     """What every data-parallel worker of one fold runs."""
     settings: Settings = config["settings"]
     data = dataset.read_symbols(settings)
+    chosen = plan_folds(settings, data)[config["fold"]]
     held = ray.train.get_checkpoint()
 
     def report_epoch(epoch: int, metrics: dict[str, float], path: Path | None) -> None:
@@ -162,12 +180,13 @@ def train_worker(config: dict[str, Any]) -> None:
         ray.train.report({"epoch": epoch, **metrics}, checkpoint=checkpoint)
 
     loop.fit(
-        data,
-        plan_folds(settings, data)[config["fold"]],
+        selection.inner(data, chosen),
+        chosen,
         spec=dataset.spec(settings),
         model=settings.model,
         settings=settings.train,
         folder=config["folder"],
         worker=strategy.worker(settings.train, on_epoch=report_epoch),
         resume=Path(held.path) if held else None,
+        warm=config["warm"],
     )

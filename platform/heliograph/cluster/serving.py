@@ -148,7 +148,7 @@ def serving(settings: Settings) -> Iterator[DeploymentHandle]:
     """
     require_free(settings.serve.host, settings.serve.port, "serve.port")
     live_markets(settings)
-    registry.current_model(settings.models_folder)
+    registry.current_model(settings)
     serve.start(http_options={"host": settings.serve.host, "port": settings.serve.port})
     try:
         yield _started(settings)

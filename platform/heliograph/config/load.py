@@ -53,6 +53,10 @@ def _absolute(settings: Settings) -> Settings:
         settings = settings.model_copy(
             update={"lake": settings.lake.model_copy(update={"uri": str(Path(uri).absolute())})}
         )
+    registry = settings.registry.uri
+    if registry is not None and "://" not in registry:
+        at = settings.registry.model_copy(update={"uri": str(Path(registry).expanduser().absolute())})
+        settings = settings.model_copy(update={"registry": at})
     return settings.model_copy(update={"var": settings.var.absolute()})
 
 

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
+from heliograph.config.learning import (
+    FoldSettings,
+    LabelSettings,
+    ModelSettings,
+    SweepSettings,
+    TrainSettings,
+    TreeSettings,
+)
+from heliograph.config.section import Bps, EpochMs, Fraction, Positive, Section
 from heliograph.core import timeframe as timeframes
 
 CERTIFIED = (
@@ -29,22 +38,11 @@ CERTIFIED = (
 )
 """Venues that the contract suite proves."""
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-Bps = Annotated[float, Field(ge=0.0, le=1_000.0)]
-EpochMs = Annotated[int, Field(ge=0, description="UTC epoch milliseconds")]
-
 
 def _known_timeframe(name: str) -> str:
     if name not in timeframes.TIMEFRAMES:
         raise ValueError(f"unknown timeframe {name!r}: use one of {', '.join(timeframes.TIMEFRAMES)}")
     return name
-
-
-class Section(BaseModel):
-    """A frozen part of the settings; unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class LakeSettings(Section):
@@ -61,6 +59,16 @@ class LakeSettings(Section):
     )
     orphan_hours: float = Field(24.0, gt=0, description="how long a file that no commit names may stay")
     lease_s: float = Field(30.0, gt=0, description="how long a committer may be silent before another takes over")
+
+
+class RegistrySettings(Section):
+    """Where models and the ledger of trials lie."""
+
+    uri: str | None = Field(
+        None,
+        min_length=1,
+        description="a folder, or s3://bucket/prefix, reached with the lake's endpoint, region and keys; None: under var",
+    )
 
 
 class VenueSettings(Section):
@@ -153,101 +161,6 @@ class FeatureSettings(Section):
         return self
 
 
-class LabelSettings(Section):
-    """What the model forecasts."""
-
-    horizons_bars: tuple[int, ...] = (1, 4, 12, 24)
-    levels: tuple[float, ...] = (0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.975, 0.99)
-    barrier_sigma: float = Field(1.0, gt=0, description="triple-barrier width in predicted standard deviations")
-
-    @field_validator("horizons_bars")
-    @classmethod
-    def _horizons(cls, h: tuple[int, ...]) -> tuple[int, ...]:
-        if not h or list(h) != sorted(set(h)) or h[0] < 1:
-            raise ValueError("horizons_bars must be ascending positive integers")
-        return h
-
-    @field_validator("levels")
-    @classmethod
-    def _levels(cls, q: tuple[float, ...]) -> tuple[float, ...]:
-        if list(q) != sorted(set(q)) or 0.5 not in q or q[0] <= 0 or q[-1] >= 1:
-            raise ValueError("levels must ascend within (0, 1) and hold 0.5")
-        if any(abs(a + b - 1) > 1e-9 for a, b in zip(q, reversed(q), strict=True)):
-            raise ValueError("levels must be symmetric about 0.5")
-        return q
-
-
-class FoldSettings(Section):
-    """Walk-forward folds: expanding train, then a purged and embargoed test slice."""
-
-    count: int = Field(3, ge=1, le=100)
-    test_bars: int = Field(2_880, ge=24, description="bars of one outer test slice")
-    validation_fraction: float = Field(
-        0.15, gt=0, lt=0.5, description="tail of the train slice kept for early stopping and calibration"
-    )
-    embargo_bars: int = Field(24, ge=0)
-
-
-class ModelSettings(Section):
-    """The network's size."""
-
-    kind: Literal["hybrid", "lstm", "transformer"] = "hybrid"
-    window_bars: int = Field(64, ge=8, le=4_096)
-    width: int = Field(32, ge=4, le=4_096)
-    patch_bars: int = Field(4, ge=1)
-    lstm_layers: int = Field(1, ge=1, le=8)
-    attention_layers: int = Field(1, ge=1, le=64)
-    attention_heads: int = Field(4, ge=1)
-    dropout: Fraction = 0.3
-
-    @model_validator(mode="after")
-    def _divides(self) -> Self:
-        faults = []
-        if self.window_bars % self.patch_bars:
-            faults.append(f"window_bars {self.window_bars} must be a multiple of patch_bars {self.patch_bars}")
-        if self.width % self.attention_heads:
-            faults.append(f"width {self.width} must be a multiple of attention_heads {self.attention_heads}")
-        if faults:
-            raise ValueError("; ".join(faults))
-        return self
-
-
-class TrainSettings(Section):
-    """How the network is fitted."""
-
-    venue: str = "binance"
-    symbols: tuple[str, ...] = ("*",)
-    strategy: Literal["single", "ddp", "deepspeed"] = "single"
-    workers: int = Field(1, ge=1, le=1_024, description="data-parallel workers of one fold")
-    use_gpu: bool = Field(False, description="one GPU each worker")
-    folds_at_once: int = Field(2, ge=1, le=1_024)
-    epochs: int = Field(8, ge=1, le=10_000)
-    samples_per_epoch: int = Field(8_192, ge=64)
-    batch_size: int = Field(512, ge=8)
-    learning_rate: Positive = 1e-3
-    weight_decay: float = Field(0.05, ge=0)
-    clip_norm: Positive = 1.0
-    patience_epochs: int = Field(3, ge=1)
-    seed: int = 1
-
-    @model_validator(mode="after")
-    def _shared(self) -> Self:
-        if self.strategy == "single" and self.workers > 1:
-            raise ValueError(f"strategy single has one worker, not {self.workers}; choose ddp or deepspeed")
-        if self.batch_size % self.workers:
-            raise ValueError(f"batch_size {self.batch_size} must be a multiple of workers {self.workers}")
-        return self
-
-
-class SweepSettings(Section):
-    """Search over settings, folds as trials."""
-
-    trials: int = Field(4, ge=1)
-    learning_rate: tuple[Positive, Positive] = (5e-4, 5e-3)
-    widths: tuple[int, ...] = (16, 32)
-    dropout: tuple[Fraction, Fraction] = (0.0, 0.3)
-
-
 class CostSettings(Section):
     """What trading costs."""
 
@@ -261,13 +174,14 @@ class RiskSettings(Section):
     initial_cash_quote: Positive = 100_000.0
     kelly_fraction: float = Field(0.25, gt=0, le=1)
     horizon_bars: int = Field(24, ge=1, description="the forecast horizon that sizes follow")
-    annual_vol_target: float = Field(0.20, gt=0, le=5, description="of one position, as a share of equity")
+    annual_vol_target: float = Field(0.20, gt=0, le=5, description="most of the portfolio, as a share of equity")
+    risk_memory_days: float = Field(10.0, gt=0, description="half-life of how wide and how alike markets move")
     max_symbol_weight: float = Field(0.25, gt=0, description="of equity, each symbol")
     max_leverage: float = Field(1.0, gt=0, le=20)
     soft_drawdown: Fraction = Field(0.10, description="sizes shrink linearly from here")
     hard_drawdown: Fraction = Field(0.25, description="to zero here; positions are closed and trading halts")
     min_confidence: Fraction = 0.50
-    no_trade_band: float = Field(0.02, ge=0, description="least change of weight worth an order")
+    no_trade_band: float = Field(0.005, ge=0, description="least change of weight worth an order")
     allow_short: bool = True
     max_order_notional_quote: Positive = 50_000.0
     stale_after_bars: int = Field(2, ge=1, description="no order on a candle older than this")
@@ -305,12 +219,14 @@ class Settings(Section):
     var: Path = Field(Path("var"), description="whatever a run makes lies under this folder")
     data_origin: str = Field("Candles from the venues' public endpoints.", description="one sentence, said in reports")
     lake: LakeSettings = LakeSettings()
+    registry: RegistrySettings = RegistrySettings()
     fetch: FetchSettings = FetchSettings()
     features: FeatureSettings = FeatureSettings()
     labels: LabelSettings = LabelSettings()
     folds: FoldSettings = FoldSettings()
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
+    trees: TreeSettings = TreeSettings()
     sweep: SweepSettings = SweepSettings()
     costs: CostSettings = CostSettings()
     risk: RiskSettings = RiskSettings()
@@ -329,11 +245,18 @@ class Settings(Section):
     def fingerprint(self) -> str:
         """First 12 hex digits of the sha256 of all settings that can change a result; places and secrets stay out."""
         told = self.model_dump_json(
-            exclude={"var": True, "data_origin": True, "lake": True, "serve": True, "fetch": {"venues"}}
+            exclude={
+                "var": True,
+                "data_origin": True,
+                "lake": True,
+                "registry": True,
+                "serve": True,
+                "fetch": {"venues"},
+            }
         )
         return hashlib.sha256(told.encode()).hexdigest()[:12]
 
     @property
     def models_folder(self) -> Path:
-        """Where fitted models lie."""
+        """Where runs leave what they fit, and without ``registry.uri`` the models too."""
         return self.var / "models"

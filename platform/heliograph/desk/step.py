@@ -28,6 +28,7 @@ from heliograph.core.market import Market
 from heliograph.core.ports import Broker
 from heliograph.features import catalog, table, tiles
 from heliograph.model.spec import Forecaster
+from heliograph.model.tracker import Follower, Tracker
 from heliograph.trading import engine
 
 Record = Callable[[Event | Command, bool], object]
@@ -113,6 +114,7 @@ class Desk:
     Args:
         features: what LiveFeatures computes; must give exactly the forecaster's features.
         markets: the markets that this desk may see, by (venue, symbol).
+        tracker: of the forecaster's widths; it learns from this desk's own forecasts, and begins anew with the process.
 
     Raises:
         SchemaMismatch: the forecaster was trained on other features than the settings give.
@@ -126,6 +128,7 @@ class Desk:
         limits: RiskSettings,
         markets: Mapping[tuple[str, str], Market],
         state: engine.State,
+        tracker: Tracker | None = None,
     ) -> None:
         require_features(features, forecaster)
         self._features = features
@@ -134,6 +137,7 @@ class Desk:
         self._markets = markets
         self._trader = Trader(limits=limits, state=state)
         self._streams: dict[tuple[str, str], _Stream] = {}
+        self._followers = {} if tracker is None else {venue: Follower(tracker) for venue, _ in markets}
 
     @property
     def state(self) -> engine.State:
@@ -168,6 +172,15 @@ class Desk:
         if x_BTF is None:
             return None
         made = self._forecaster.forecast(x_BTF)
+        quantile_HQ = made.quantile_BHQ[0]
+        if candle.venue in self._followers:
+            quantile_HQ = self._followers[candle.venue].forecast(
+                candle.symbol,
+                candle.known_ts_ms,
+                quantile_HQ,
+                close=candle.close,
+                sigma=float(x_BTF[0, -1, self._forecaster.feature_names.index(table.SIGMA)]),
+            )
         return ForecastMade(
             venue=candle.venue,
             symbol=candle.symbol,
@@ -176,7 +189,7 @@ class Desk:
             price=candle.close,
             horizons_bars=tuple(self._forecaster.horizons_bars),
             levels=tuple(self._forecaster.levels),
-            quantile_HQ=tuple(map(tuple, made.quantile_BHQ[0].tolist())),
+            quantile_HQ=tuple(map(tuple, quantile_HQ.tolist())),
             setup_HC=tuple(map(tuple, made.setup_BHC[0].tolist())),
             confidence_H=tuple(made.confidence_BH[0].tolist()),
             model=self._forecaster.fingerprint,

@@ -32,13 +32,17 @@ SIGMA = "ewma_volatility"
 
 CORE = (
     "ewma_volatility", "volatility_ratio_6_24", "volatility_ratio_24_168", "parkinson_24", "garman_klass_24",
-    "rogers_satchell_24", "atr_ratio_14_100", "log_return_1", "log_return_4", "log_return_12", "log_return_24",
+    "rogers_satchell_24", "har_week_168", "har_month_720", "ewma_ratio_94", "atr_sigma_14", "bar_range",
+    "atr_ratio_14_100", "log_return_1", "log_return_4", "log_return_12", "log_return_24",
     "close_position", "body_ratio", "bollinger_20", "distance_high_168", "distance_low_168", "rsi_14", "macd_12_26",
     "macd_histogram_9", "adx_14", "directional_14", "stochastic_14", "aroon_14", "cci_20", "volume_z_168",
     "volume_ratio_24_168", "flow_24", "money_flow_14", "bars_missing", "hour_sin", "hour_cos", "weekday_sin",
     "weekday_cos",
 )  # fmt: skip
-"""What ``core`` in the settings stands for: a small set that works on candles alone."""
+"""What ``core`` in the settings stands for: a small set that works on candles alone, warm after 721 of them.
+
+It holds all that the volatility models read: `model.har.HAR_FEATURES` and `model.ewma.RETURN`.
+"""
 
 CORE_HIGHER = ("log_return_z_20", "cutler_rsi_14", "volatility_ratio_5_20", "distance_mean_20")
 """And this on each higher timeframe: windows of at most 21 bars, so that a few weeks of history warm up daily bars."""

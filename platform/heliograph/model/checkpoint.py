@@ -27,7 +27,7 @@ def write(folder: Path, tensors: Tensors, header: dict[str, Any]) -> Path:
 
     The header must hold JSON values; ``format`` and ``weights_sha256`` are added to it.
     """
-    body = save_tensors({name: np.ascontiguousarray(value) for name, value in tensors.items()})
+    body = save_tensors({name: np.asarray(value, order="C") for name, value in tensors.items()})
     text = json.dumps(
         {"format": _FORMAT, **header, "weights_sha256": sha256(body).hexdigest()}, indent=1, sort_keys=True
     )
@@ -47,14 +47,20 @@ def read(folder: Path) -> tuple[Tensors, dict[str, Any]]:
 
     Raises:
         ConfigError: there is no model in the folder, or another version of Heliograph wrote it.
-        CorruptPart: the tensors are not those that the header names.
+        CorruptPart: a file is torn or gone, or the tensors are not those that the header names.
     """
     if not (folder / _HEADER).is_file():
         raise ConfigError(f"there is no model at {folder}: train one, or point to the folder that holds {_HEADER}")
-    header: dict[str, Any] = json.loads((folder / _HEADER).read_text())
+    damaged = f"is damaged or gone at {folder}: restore it, or train again"
+    try:
+        header: dict[str, Any] = json.loads((folder / _HEADER).read_text())
+        body = (folder / _WEIGHTS).read_bytes()
+    except (json.JSONDecodeError, UnicodeDecodeError) as e:
+        raise CorruptPart(f"{_HEADER} {damaged}") from e
+    except FileNotFoundError as e:
+        raise CorruptPart(f"{_WEIGHTS} {damaged}") from e
     if header["format"] != _FORMAT:
         raise ConfigError(f"{folder} has format {header['format']}, this version reads {_FORMAT}: train again")
-    body = (folder / _WEIGHTS).read_bytes()
     if sha256(body).hexdigest() != header["weights_sha256"]:
         raise CorruptPart(
             f"{folder / _WEIGHTS} does not hold the bytes that {_HEADER} names: restore it, or train again"

@@ -1,4 +1,4 @@
-"""What training minimises: pinball on volatility-standardised returns, and three small companions.
+"""What training minimises: pinball on standardised returns with volatility beside it; and what the companions minimise.
 
 Shapes: B batch, H horizons, Q quantile levels, C setups.
 """
@@ -13,17 +13,17 @@ from torch.nn import functional
 
 from heliograph.model.heads import Output
 
-SETUP_WEIGHT, DIRECTION_WEIGHT, LOG_VOL_WEIGHT = 0.05, 0.05, 0.1
+LOG_VOL_WEIGHT = 0.1
 
 
 class Targets(NamedTuple):
     """What really happened after B origins; nothing is missing.
 
     Attributes:
-        z_BH: float64, log-return / (σ√h).
+        z_BH: float64, log-return / scale.
         setup_BH: int64, class of the triple barrier.
         up_BH: float32, 1 where the return is positive.
-        log_vol_BH: float32, log of realised over assumed volatility.
+        log_vol_BH: float32, log of realised volatility over the scale.
     """
 
     z_BH: Tensor
@@ -43,13 +43,20 @@ def pinball(y_BH: Tensor, quantile_BHQ: Tensor, level_Q: Tensor) -> Tensor:
     return torch.maximum(level_Q * error_BHQ, (level_Q - 1) * error_BHQ)
 
 
-def total(output: Output, targets: Targets, level_Q: Tensor, setup_prior_HC: Tensor) -> Tensor:
-    """The training loss, a float64 scalar; every horizon counts the same, being on one scale."""
-    logit_BHC = setup_prior_HC + output.setup_BHC
-    assert output.direction_BH.shape == targets.up_BH.shape, tuple(output.direction_BH.shape)
+def total(output: Output, targets: Targets, level_Q: Tensor) -> Tensor:
+    """What the encoder and its quantiles are fitted by, a float64 scalar; every horizon counts the same."""
     assert output.log_vol_BH.shape == targets.log_vol_BH.shape, tuple(output.log_vol_BH.shape)
-    setup = functional.cross_entropy(logit_BHC.flatten(0, 1), targets.setup_BH.flatten())
-    direction = functional.binary_cross_entropy_with_logits(output.direction_BH, targets.up_BH)
     log_vol = functional.smooth_l1_loss(output.log_vol_BH, targets.log_vol_BH)
-    companions = SETUP_WEIGHT * setup + DIRECTION_WEIGHT * direction + LOG_VOL_WEIGHT * log_vol
-    return pinball(targets.z_BH, output.z_BHQ, level_Q).mean() + companions.double()
+    return pinball(targets.z_BH, output.z_BHQ, level_Q).mean() + LOG_VOL_WEIGHT * log_vol.double()
+
+
+def by_horizon(name: str, logit: Tensor, targets: Targets, setup_prior_HC: Tensor) -> Tensor:
+    """Cross-entropy of ``setup`` or of ``direction``, mean over origins, ``[H]``."""
+    if name == "setup":
+        assert logit.shape[:-1] == targets.setup_BH.shape, tuple(logit.shape)
+        each = functional.cross_entropy(
+            (setup_prior_HC + logit).flatten(0, 1), targets.setup_BH.flatten(), reduction="none"
+        )
+        return each.reshape(targets.setup_BH.shape).mean(dim=0)
+    assert logit.shape == targets.up_BH.shape, tuple(logit.shape)
+    return functional.binary_cross_entropy_with_logits(logit, targets.up_BH, reduction="none").mean(dim=0)

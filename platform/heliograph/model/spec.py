@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from heliograph.core import timeframe as timeframes
 from heliograph.core.errors import ConfigError, SchemaMismatch
 
 FloatArray = npt.NDArray[np.float64]
@@ -26,6 +27,21 @@ SIGMA_FLOOR = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """The columns of one timeframe among the features of a window.
+
+    Attributes:
+        stride_bars: base bars from one of its bars to the next; 1 is the base itself.
+        columns: where they stand among the F features.
+        names: what they are called on the base: ``rsi_14_4h`` is ``rsi_14``.
+    """
+
+    stride_bars: int
+    columns: tuple[int, ...]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """The contract between features, network and reader.
 
@@ -35,6 +51,7 @@ class Spec:
         horizons_bars: H horizons, ascending.
         levels: Q quantile levels in (0, 1), ascending, symmetric, with 0.5 in the middle.
         window_bars: T bars that a forecast sees; the last one is the origin.
+        timeframe: of the base bars.
 
     Raises:
         ConfigError: sigma_name is not one of the features.
@@ -45,6 +62,7 @@ class Spec:
     horizons_bars: tuple[int, ...]
     levels: tuple[float, ...]
     window_bars: int
+    timeframe: str = "1h"
 
     def __post_init__(self) -> None:
         if self.sigma_name not in self.feature_names:
@@ -54,6 +72,24 @@ class Spec:
     def sigma_index(self) -> int:
         """Column of the volatility feature."""
         return self.feature_names.index(self.sigma_name)
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """The base first, then every longer timeframe that features are named after, ascending.
+
+        >>> Spec(("sigma", "rsi_14", "rsi_14_1d", "rsi_14_4h"), "sigma", (1,), (0.5,), 8).frames[1:]
+        (Frame(stride_bars=4, columns=(3,), names=('rsi_14',)), Frame(stride_bars=24, columns=(2,), names=('rsi_14',)))
+        """
+        base_ms = timeframes.parse(self.timeframe).ms
+        found: dict[int, list[tuple[int, str]]] = {1: []}
+        for column, feature in enumerate(self.feature_names):
+            name, _, suffix = feature.rpartition("_")
+            is_higher = bool(name) and suffix in timeframes.TIMEFRAMES and timeframes.parse(suffix).ms > base_ms
+            stride = timeframes.parse(suffix).ms // base_ms if is_higher else 1
+            found.setdefault(stride, []).append((column, name if is_higher else feature))
+        return tuple(
+            Frame(stride, tuple(c for c, _ in of), tuple(n for _, n in of)) for stride, of in sorted(found.items())
+        )
 
     @property
     def root_horizons(self) -> FloatArray:

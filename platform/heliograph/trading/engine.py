@@ -11,6 +11,7 @@ Open orders are cancelled, and cancels always pass.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -35,8 +36,11 @@ from heliograph.trading import ledger as books
 from heliograph.trading import orders, risk, signals, sizing, targets
 from heliograph.trading.ledger import EXACT, ZERO, Key, Ledger
 from heliograph.trading.orders import Order, OrderBook, OrderEvent
+from heliograph.trading.portfolio import Beside, Together, Volatility
 
 Commands = tuple[Command, ...]
+
+_FRESH = Volatility()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,13 @@ class Mark:
     Attributes:
         price: quote units, the decimal that the venue printed.
         open_ts_ms, known_ts_ms: of the candle.
+        volatility: of its closes so far.
     """
 
     price: Decimal
     open_ts_ms: int
     known_ts_ms: int
+    volatility: Volatility = _FRESH
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,7 @@ class State:
         now_ms: newest time at which a candle became known.
         stopping: why every position is being closed; trading halts once all are. Empty while it goes on.
         halted: why trading stopped; empty while it goes on.
+        together: how wide and how alike the markets have moved lately.
         refusals: how often each control refused; a diagnosis that no decision reads, and that a replay does not restore.
     """
 
@@ -78,6 +85,7 @@ class State:
     now_ms: int
     stopping: str
     halted: str
+    together: Together
     refusals: Mapping[risk.Code, int] = field(compare=False)
 
 
@@ -110,6 +118,7 @@ def initial(limits: RiskSettings, markets: Mapping[Key, Market], epoch: int = 1,
         now_ms=0,
         stopping="",
         halted="",
+        together=Together(),
         refusals={},
     )
 
@@ -166,18 +175,20 @@ def _on_candle(state: State, event: CandleClosed, limits: RiskSettings) -> tuple
     if qty is not None:
         moved = EXACT.subtract(price, _price(state, key))
         equity = EXACT.add(equity, EXACT.multiply(qty, moved))
+    mark, together = _moved(state.together, old, price, event, limits)
     marked = State(
         state.epoch,
         state.cost_bps,
         state.markets,
         state.ledger,
         state.book,
-        {**state.marks, key: Mark(price, event.open_ts_ms, event.known_ts_ms)},
+        {**state.marks, key: mark},
         equity,
         max(state.peak_quote, equity),
         max(state.now_ms, event.known_ts_ms),
         state.stopping,
         state.halted,
+        together,
         state.refusals,
     )
     return _guarded(marked, limits)
@@ -211,6 +222,7 @@ def _decided(
         held=float(position * price / equity),
         room=max(0.0, limits.max_leverage - float(others / equity)),
         drawdown=1.0 if state.stopping else risk.drawdown(equity, state.peak_quote),
+        beside=_beside(state, key),
     )
     weight = sizing.target_weight(signal, account, limits)
     if weight == account.held:
@@ -305,6 +317,31 @@ def _overdue(order: Order, event: ForecastMade, limits: RiskSettings) -> Command
     if event.known_ts_ms - intent.ts_ms <= limits.stale_after_bars * parse(event.timeframe).ms:
         return ()
     return (CancelOrder(intent.client_id, intent.venue, intent.symbol, event.known_ts_ms),)
+
+
+def _moved(
+    together: Together, old: Mark | None, price: Decimal, event: CandleClosed, limits: RiskSettings
+) -> tuple[Mark, Together]:
+    """The market's new mark, and the moments with its return since the last one."""
+    if old is None or old.open_ts_ms < 0:
+        return Mark(price, event.open_ts_ms, event.known_ts_ms), together
+    elapsed_ms = event.open_ts_ms - old.open_ts_ms
+    z = old.volatility.standard(math.log(event.close / float(old.price)), elapsed_ms)
+    mark = Mark(price, event.open_ts_ms, event.known_ts_ms, old.volatility.after(z, elapsed_ms, limits))
+    return mark, together.closed(event.open_ts_ms, z, limits)
+
+
+def _beside(state: State, but: Key) -> Beside:
+    """The risk of every market but one, open orders counted as if filled."""
+    equity, risks = float(state.equity_quote), []
+    for key in state.ledger.qty_base.keys() | state.book.open_ids.keys():
+        base = books.position_base(state.ledger, key) + _left(state.book, key)
+        if key != but and base and key in state.marks:
+            mark = state.marks[key]
+            risks.append(float(base * mark.price) / equity * mark.volatility.annual)
+    total, squares = math.fsum(risks), math.fsum([x * x for x in risks])  # exact, whatever the order of the markets
+    annual_vol = state.marks[but].volatility.annual
+    return Beside(state.together, annual_vol, total, squares, len(risks), len(state.marks))
 
 
 def _others_quote(state: State, but: Key) -> Decimal:

@@ -24,7 +24,7 @@ from heliograph.windows.sample import SymbolData
 
 def spec(settings: Settings) -> Spec:
     """What a forecaster trained with these settings takes and gives."""
-    return spec_of(table.names(settings.features), settings.labels, settings.model)
+    return spec_of(table.names(settings.features), settings.labels, settings.model, settings.features.timeframe)
 
 
 def symbols(settings: Settings, venue: str, globs: Sequence[str] = ("*",)) -> list[str]:

@@ -6,6 +6,7 @@ Shapes: N rows, B windows, H horizons, Q quantile levels, C setups.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from heliograph.core.errors import ConfigError, InvariantBroken
+from heliograph.features.table import SIGMA
 from heliograph.model import calibrate
 from heliograph.model.baselines import PooledForecaster
 from heliograph.model.calibrate import Calibration, Raw
-from heliograph.model.forecaster import NetworkForecaster, load_network, save
+from heliograph.model.forecaster import save
+from heliograph.model.neural import NetworkForecaster, har_of, load_network
 from heliograph.model.spec import Forecast, Forecaster, Spec
 from heliograph.model.table import to_arrow
+from heliograph.model.tracker import Tracker
 from heliograph.train.pool import Pool
 from heliograph.windows.folds import Fold
 from heliograph.windows.sample import SymbolData, gather, origins
@@ -26,6 +30,7 @@ from heliograph.windows.sample import SymbolData, gather, origins
 IntArray = npt.NDArray[np.int64]
 
 _BATCH = 2_048
+_NEVER_MS = 2**62
 
 
 def finish(
@@ -43,11 +48,12 @@ def finish(
     pool = Pool.of(data, spec)
     rows = np.concatenate(pool.rows(data, fold.validation, spec, labelled_by_ms=fold.test[0]))
     parts = [plain.raw(gather(pool.x_NF, chunk, spec.window_bars)) for chunk in _chunks(rows)]
+    scale_NH = har_of(network).scale(pool.x_NF[rows])
     raw = Raw(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("z_BHQ", "setup_BHC", "direction_BH")))
     calibration = calibrate.fit(
         raw,
-        z_NH=pool.z_NH[rows],
-        scale_NH=pool.sigma_N[rows][:, None] * spec.root_horizons,
+        z_NH=pool.log_return_NH[rows] / scale_NH,
+        scale_NH=scale_NH,
         setup_NH=pool.setup_NH[rows],
         base_HQ=plain.base_HQ,
         setup_prior_HC=plain.setup_prior_HC,
@@ -106,30 +112,66 @@ def joined(parts: Sequence[Forecast]) -> Forecast:
     )
 
 
-def forecasts(forecaster: Forecaster, outer: OuterSlice) -> pa.Table:
+def told(
+    forecaster: Forecaster, parts: Sequence[tuple[SymbolData, IntArray]], tracker: Tracker | None = None
+) -> tuple[list[Forecast], Tracker | None]:
+    """Forecasts at rows of several symbols, with the widths that were right so far where a tracker goes along.
+
+    Returns:
+        One forecast a symbol, and the tracker as the last of all origins leaves it.
+    """
+    made = [predict(forecaster, symbol, rows) for symbol, rows in parts]
+    if tracker is None or not made:
+        return made, tracker
+    sigma_index = forecaster.feature_names.index(SIGMA)
+    y_NH = np.concatenate([symbol.log_return_NH[rows] for symbol, rows in parts])
+    end_ts_ms_NH = np.concatenate([symbol.end_ts_ms_NH[rows] for symbol, rows in parts])
+    wide_NHQ, left = tracker.run(
+        np.concatenate([symbol.known_ts_ms[rows] for symbol, rows in parts]),
+        np.where(np.isfinite(y_NH), end_ts_ms_NH, _NEVER_MS),
+        np.concatenate([f.quantile_BHQ for f in made]),
+        y_NH,
+        regime_N=np.concatenate([tracker.regimes.of(s.symbol, s.x_NF[rows, sigma_index]) for s, rows in parts]),
+    )
+    ends = np.cumsum([rows.size for _, rows in parts])
+    return [replace(f, quantile_BHQ=w) for f, w in zip(made, np.split(wide_NHQ, ends[:-1]), strict=True)], left
+
+
+def forecasts(
+    forecaster: Forecaster, outer: OuterSlice, tracker: Tracker | None = None
+) -> tuple[pa.Table, Tracker | None]:
     """Out-of-sample forecasts at every origin of the test slice, labelled or not, as `model.table.FORECASTS`.
+
+    Args:
+        tracker: of the forecaster's widths, as it stands before the slice.
+
+    Returns:
+        The table, and the tracker as the slice leaves it.
 
     Raises:
         ConfigError: no symbol has a whole window in the slice.
         InvariantBroken: the slice was forecast before.
     """
-    tables = []
-    for symbol in outer.open("forecast"):
-        rows = origins(symbol, outer.fold.test, forecaster.window_bars, labelled_by_ms=None)
-        if not rows.size:
-            continue
-        table = to_arrow(
+    parts = [
+        (symbol, origins(symbol, outer.fold.test, forecaster.window_bars, labelled_by_ms=None))
+        for symbol in outer.open("forecast")
+    ]
+    parts = [(symbol, rows) for symbol, rows in parts if rows.size]
+    if not parts:
+        raise ConfigError(f"fold {outer.fold.index} has no test origin: fetch later candles, or lower folds.test_bars")
+    made, left = told(forecaster, parts, tracker)
+    tables = [
+        to_arrow(
             forecaster,
             venue=symbol.venue,
             symbol=symbol.symbol,
             known_ts_ms=symbol.known_ts_ms[rows],
             price_N=symbol.close[rows],
-            forecast=predict(forecaster, symbol, rows),
+            forecast=forecast,
         )
-        tables.append(table)
-    if not tables:
-        raise ConfigError(f"fold {outer.fold.index} has no test origin: fetch later candles, or lower folds.test_bars")
-    return pa.concat_tables(tables)
+        for (symbol, rows), forecast in zip(parts, made, strict=True)
+    ]
+    return pa.concat_tables(tables), left
 
 
 def _chunks(rows: IntArray) -> list[IntArray]:

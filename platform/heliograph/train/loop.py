@@ -1,13 +1,16 @@
 """Fit one network on one fold: sampled windows, early stopping on the inner validation slice, exact resume.
 
-Shapes: B batch, T bars, F features, N rows, H horizons.
+First the encoder with the quantiles, by an engine; the epoch that serves validation best is kept. Then, on its frozen
+state, the setup and direction heads, each with a best epoch of its own (`train.companions`).
+
+Shapes: B batch, N rows, H horizons.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +18,15 @@ import numpy.typing as npt
 import torch
 from torch import distributed
 
-from heliograph.config.settings import ModelSettings, TrainSettings
-from heliograph.core.errors import ConfigError, InvariantBroken
+from heliograph.config.learning import ModelSettings, TrainSettings
+from heliograph.core.errors import ConfigError, InvariantBroken, SchemaMismatch
 from heliograph.model import losses
-from heliograph.model.forecaster import save_network
 from heliograph.model.network import Network
+from heliograph.model.neural import read_network, save_network
 from heliograph.model.spec import Spec
+from heliograph.train import companions
 from heliograph.train import progress as checkpoints
-from heliograph.train.engine import Engine, MakeEngine, TorchEngine, Wrap, as_is
+from heliograph.train.engine import Engine, MakeEngine, TorchEngine, Weights, Wrap, as_is
 from heliograph.train.pool import Batches, Pool, plan_epoch
 from heliograph.train.progress import Progress
 from heliograph.windows.folds import Fold
@@ -49,7 +53,7 @@ class Worker:
         wrap: makes the module that is trained, e.g. data-parallel; may move the network to a device.
         make_engine: replaces PyTorch's plain step (and ``wrap``) altogether.
         on_epoch: called after each epoch with its number (from 1), its metrics (``train_loss``,
-            ``validation_pinball`` as of `evaluate`, ``validation_skill_pct`` over the volatility-scaled baseline,
+            ``validation_pinball`` as of `evaluate`, ``validation_skill_pct`` over the pooled volatility model,
             ``best_epoch``), and on rank 0 the checkpoint's folder.
     """
 
@@ -78,7 +82,7 @@ def learning_rate(settings: TrainSettings, step: int, steps: int) -> float:
     return settings.learning_rate * (_LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * share)))
 
 
-def fit(
+def fit(  # noqa: PLR0913 - a fit is all of these
     train: Sequence[SymbolData],
     fold: Fold,
     *,
@@ -88,22 +92,27 @@ def fit(
     folder: Path,
     worker: Worker = ALONE,
     resume: Path | None = None,
+    warm: Path | None = None,
 ) -> Path:
     """Train on the fold's train slice and keep the epoch that served its validation slice best.
 
-    The result depends on data, settings and seed alone: neither on where a run was cut and resumed, nor (without
-    dropout, up to rounding) on how many workers share each batch. It never reads the test slice.
+    The result depends on data, settings, seed and the warm start alone: neither on where a run was cut and resumed, nor
+    (without dropout, up to rounding) on how many workers share each batch. It never reads the test slice.
 
     Args:
         train: symbols with features and labels; the same on every worker.
         folder: of this fit; ``epoch_0001`` … (the newest alone stays) and ``best`` are written into it.
         resume: a checkpoint's folder, to go on from exactly there.
+        warm: the folder of a network or of its forecaster, e.g. of the fold before: its weights are where this fit
+            starts; scales and baseline are measured anew. A resumed fit needs it no more.
 
     Returns:
-        The folder of the best epoch's network; it is the untrained one where training never beat the baseline.
+        The folder of the best epoch's network; it is the one that the fit started from where training never beat it.
 
     Raises:
-        ConfigError: too few windows, or a batch that the workers can't share evenly.
+        ConfigError: too few windows, a batch that the workers can't share evenly, or a warm start of another size.
+        SchemaMismatch: the warm start was trained on other features, horizons or levels.
+        DataError: too few training rows for the volatility model.
         InvariantBroken: the loss is not finite.
     """
     _check_shares(settings, worker.world_size)
@@ -115,31 +124,93 @@ def fit(
     torch.manual_seed(settings.seed)
     network = Network(spec, model)
     network.adopt(pool.standards(spec, np.concatenate(train_rows)))
+    if warm:
+        take_over(network, warm)
     engine = (worker.make_engine or _torch_engine(worker))(network, settings)
-    batches = Batches(pool, spec, network.level_Q.device)
-    watched = _thinned(np.concatenate(validation_rows), worker.world_size)[worker.rank :: worker.world_size]
+    batches = Batches(pool, engine.network)
+    watched = _thinned(np.concatenate(validation_rows), worker.world_size)
+    judge = _Judge(engine, batches, watched, worker)
 
-    if resume:
-        progress, best = checkpoints.read(resume, engine)
-    else:
-        progress = Progress.start(evaluate(network, batches, watched, worker.world_size))
-        best = checkpoints.weights_of(network)
+    progress, best = checkpoints.read(resume, engine) if resume else judge.start()
     while not progress.is_over(epochs=settings.epochs, patience_epochs=settings.patience_epochs):
         epoch = progress.epochs_done
         rows = plan_epoch(train_rows, samples=settings.samples_per_epoch, seed=settings.seed, epoch=epoch)
         train_loss = run_epoch(engine, batches, rows, settings, epoch=epoch, worker=worker)
-        pinball = evaluate(network, batches, watched, worker.world_size)
+        pinball, weights = judge.look()
         progress = progress.after(pinball)
         if progress.best_epoch == progress.epochs_done:
-            best = checkpoints.weights_of(network)
+            best = weights
         path = checkpoints.write(folder, engine, best, progress, is_writer=worker.rank == 0)
         if worker.on_epoch:
             worker.on_epoch(progress.epochs_done, _metrics(train_loss, pinball, progress), path)
 
-    network.load_state_dict(best)
     if worker.rank == 0:
-        save_network(folder / "best", network)
+        kept = judge.network
+        kept.load_state_dict(best)
+        companions.fit(kept, batches, train_rows, watched, settings)
+        save_network(folder / "best", kept)
     return folder / "best"
+
+
+def take_over(network: Network, folder: Path) -> None:
+    """Start from the weights of a network that was trained before; buffers stay as measured.
+
+    Raises:
+        ConfigError: there is no network in the folder, or one of another size.
+        SchemaMismatch: it was trained on other features, horizons or levels.
+    """
+    before = read_network(folder)
+    for name in ("feature_names", "horizons_bars", "levels", "window_bars", "timeframe"):
+        was, now = getattr(before.spec, name), getattr(network.spec, name)
+        if was != now:
+            differing = sorted(set(was) ^ set(now), key=str) if isinstance(was, tuple) else [was, now]
+            raise SchemaMismatch(
+                f"the network at {folder} has another {name} (difference: {differing or 'their order'}): warm-start from "
+                "one with the same, or start cold"
+            )
+    ours, theirs = dict(network.named_parameters()), dict(before.named_parameters())
+    strange = sorted(
+        n for n in ours.keys() | theirs.keys() if n not in ours or n not in theirs or ours[n].shape != theirs[n].shape
+    )
+    if strange:
+        raise ConfigError(
+            f"the network at {folder} has another size ({strange[0]}, {len(strange)} of {len(ours)} tensors): warm-start "
+            "from one with the same section `model` of the settings, or start cold"
+        )
+    with torch.no_grad():
+        for name, parameter in ours.items():
+            parameter.copy_(theirs[name])
+
+
+class _Judge:
+    """Judges what an engine would keep, on a plain copy of its network.
+
+    Attributes:
+        network: the copy.
+    """
+
+    def __init__(self, engine: Engine, batches: Batches, watched: IntArray, worker: Worker) -> None:
+        self._engine, self._batches, self._world_size = engine, batches, worker.world_size
+        self._rows = watched[worker.rank :: worker.world_size]
+        self.network = Network(engine.network.spec, engine.network.settings).to(batches.device)
+        self.network.har = engine.network.har
+
+    def start(self) -> tuple[Progress, Weights]:
+        """Before the first epoch: what the baseline is worth, and the network as it is."""
+        pinball, weights = self.look()
+        heads = list(self.network.heads.state_dict().values())
+        if not any(value.any() for value in heads):
+            return Progress.start(pinball), weights
+        for value in heads:
+            value.zero_()  # the copy's own weights: now it says what its baseline says
+        baseline = evaluate(self.network, self._batches, self._rows, self._world_size)
+        return replace(Progress.start(pinball), baseline=baseline), weights
+
+    def look(self) -> tuple[float, Weights]:
+        """Validation pinball of what the engine would keep now, and that."""
+        weights = self._engine.weights()
+        self.network.load_state_dict(weights)
+        return evaluate(self.network, self._batches, self._rows, self._world_size), weights
 
 
 def run_epoch(
@@ -156,8 +227,8 @@ def run_epoch(
     summed = torch.zeros((), dtype=torch.float64, device=batches.device)
     for step in range(steps):
         batch = rows[step * settings.batch_size : (step + 1) * settings.batch_size]
-        x_BTF, targets = batches.take(batch[worker.rank :: worker.world_size])
-        loss = losses.total(engine.forward(x_BTF), targets, network.level_Q, network.setup_prior_HC)
+        inputs, targets = batches.take(batch[worker.rank :: worker.world_size])
+        loss = losses.total(engine.forward(inputs), targets, network.level_Q)
         engine.update(loss, learning_rate=learning_rate(settings, epoch * steps + step, settings.epochs * steps))
         summed += loss.detach()
     mean = float(summed) / steps
@@ -167,26 +238,28 @@ def run_epoch(
 
 
 def evaluate(network: Network, batches: Batches, rows: IntArray, world_size: int) -> float:
-    """Pinball in σ√h over these rows, as good as calibration will make it: the best blend with the baseline counts.
+    """Pinball of standardised returns over these rows, as good as calibration will make it.
 
     Each horizon is judged at the share of the network that serves it best, because that is what is released; a network
-    that says too much of something true is worth more than one that says nothing. Rows are this worker's; where there
-    are more workers, all of theirs count.
+    that says too much of something true is worth more than one that says nothing. A horizon of h bars counts as 1/√h:
+    its labels overlap, so that the slice says that much less about it. Rows are this worker's; where there are more
+    workers, all of theirs count.
     """
     network.eval()
     summed_SH = torch.zeros(len(_SHARES), network.base_HQ.shape[0], dtype=torch.float64, device=batches.device)
     count = torch.tensor(float(rows.size), dtype=torch.float64, device=batches.device)
     with torch.inference_mode():
         for start in range(0, rows.size, _VALIDATION_BATCH):
-            x_BTF, targets = batches.take(rows[start : start + _VALIDATION_BATCH])
-            z_BHQ = network(x_BTF).z_BHQ
+            inputs, targets = batches.take(rows[start : start + _VALIDATION_BATCH])
+            z_BHQ = network(inputs).z_BHQ
             for place, share in enumerate(_SHARES):
                 blend_BHQ = network.base_HQ + share * (z_BHQ - network.base_HQ)
                 summed_SH[place] += losses.pinball(targets.z_BH, blend_BHQ, network.level_Q).mean(dim=-1).sum(dim=0)
     if world_size > 1:
         distributed.all_reduce(summed_SH)
         distributed.all_reduce(count)
-    return float((summed_SH / count).amin(dim=0).mean())
+    least_H = (summed_SH / count).amin(dim=0).cpu().numpy()
+    return float(np.average(least_H, weights=1.0 / network.spec.root_horizons))
 
 
 def _torch_engine(worker: Worker) -> MakeEngine:

@@ -13,12 +13,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from heliograph.config.settings import LabelSettings, ModelSettings
+from heliograph.config.learning import LabelSettings, ModelSettings
 from heliograph.core.errors import ConfigError
 from heliograph.features.table import SIGMA
-from heliograph.model.baselines import Kind, PooledForecaster, standardised
+from heliograph.model.baselines import Kind, PooledForecaster, setup_frequencies, standardised
+from heliograph.model.encoder import Inputs
+from heliograph.model.har import Har
 from heliograph.model.losses import Targets
-from heliograph.model.network import Standards
+from heliograph.model.network import Network, Standards
 from heliograph.model.spec import SIGMA_FLOOR, Spec
 from heliograph.windows.sample import SymbolData, origins
 from heliograph.windows.scaler import Scaler
@@ -30,11 +32,17 @@ Interval = tuple[int, int]
 
 _REACH_Z = 30.0  # a print at a hundredth of the price says nothing about tomorrow's quantiles; it must not set them
 _REACH_LOG_VOL = 3.0
+_HAR_ROWS = 120_000  # of all symbols; more make the scale no better
+_SCALED_ROWS = 65_536  # at once
 
 
-def spec_of(names: tuple[str, ...], labels: LabelSettings, model: ModelSettings) -> Spec:
-    """What a forecaster trained with these settings on these feature columns takes and gives."""
-    return Spec(names, SIGMA, labels.horizons_bars, labels.levels, model.window_bars)
+def spec_of(names: tuple[str, ...], labels: LabelSettings, model: ModelSettings, timeframe: str = "1h") -> Spec:
+    """What a forecaster trained with these settings on these feature columns takes and gives.
+
+    Args:
+        timeframe: of the base bars.
+    """
+    return Spec(names, SIGMA, labels.horizons_bars, labels.levels, model.window_bars, timeframe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,30 +108,66 @@ class Pool:
         )
 
     def standards(self, spec: Spec, rows: IntArray) -> Standards:
-        """Scaler and baseline measured on these rows."""
-        base = self.baseline(spec, rows, "volatility_scaled")
+        """Scale, scaler and baseline measured on these rows.
+
+        Raises:
+            DataError: too few rows for a volatility model.
+        """
+        some = rows[np.linspace(0, rows.size - 1, min(rows.size, _HAR_ROWS)).astype(np.int64)]
+        assumed_NH = self.sigma_N[some, None] * spec.root_horizons
+        har = Har.fit(
+            spec,
+            last_NF=self.x_NF[some],
+            log_return_NH=self.log_return_NH[some],
+            realised_NH=np.exp(self.log_vol_NH[some]) * assumed_NH,
+        )
+        z_NH, _ = self.standardised(har, rows)
         scaler = Scaler.fit(self.x_NF, rows, names=spec.feature_names, log_floors={spec.sigma_name: SIGMA_FLOOR})
-        return Standards(scaler.centre_F, scaler.spread_F, base.quantile_HQ, base.setup_HC)
+        base_HQ = np.ascontiguousarray(np.quantile(z_NH, spec.levels, axis=0).T)
+        return Standards(har, scaler.centre_F, scaler.spread_F, base_HQ, setup_frequencies(self.setup_NH[rows]))
+
+    def standardised(self, har: Har, rows: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Log-return over scale within ±30, and log of realised volatility over scale within ±3; NaN where unknown."""
+        scale_NH = har.scale(self.x_NF[rows])
+        z_NH = np.clip(self.log_return_NH[rows] / scale_NH, -_REACH_Z, _REACH_Z)
+        assumed_NH = np.maximum(self.sigma_N[rows, None], SIGMA_FLOOR) * har.spec.root_horizons
+        gap_NH = np.log(assumed_NH / scale_NH)
+        return z_NH, np.clip(self.log_vol_NH[rows] + gap_NH, -_REACH_LOG_VOL, _REACH_LOG_VOL)
 
 
 class Batches:
-    """The pool as tensors beside the network; windows are gathered by index, never stored."""
+    """The pool as tensors beside the network, scaled once; windows are gathered by index, never stored."""
 
-    def __init__(self, pool: Pool, spec: Spec, device: torch.device) -> None:
-        self.device = device
-        self._x_NF = torch.from_numpy(pool.x_NF).to(device)
+    def __init__(self, pool: Pool, network: Network) -> None:
+        assert network.har is not None, "adopt standards first"
+        self.device = network.level_Q.device
+        layouts = network.encoder.tokens.layouts
+        self._last_NF = _scaled(pool.x_NF, network)
+        self._columns = [self._last_NF[:, list(layout.frame.columns)].contiguous() for layout in layouts]
+        self._offsets = [torch.tensor(layout.offsets, device=self.device) for layout in layouts]
+        z_NH, log_vol_NH = pool.standardised(network.har, np.arange(pool.x_NF.shape[0]))
         self._targets = Targets(
-            z_BH=torch.from_numpy(pool.z_NH).to(device),
-            setup_BH=torch.from_numpy(pool.setup_NH).to(device),
-            up_BH=torch.from_numpy((pool.log_return_NH > 0).astype(np.float32)).to(device),
-            log_vol_BH=torch.from_numpy(pool.log_vol_NH.astype(np.float32)).to(device),
+            z_BH=torch.from_numpy(z_NH).to(self.device),
+            setup_BH=torch.from_numpy(pool.setup_NH).to(self.device),
+            up_BH=torch.from_numpy((pool.log_return_NH > 0).astype(np.float32)).to(self.device),
+            log_vol_BH=torch.from_numpy(log_vol_NH.astype(np.float32)).to(self.device),
         )
-        self._step_T = torch.arange(1 - spec.window_bars, 1, device=device)
 
-    def take(self, rows: IntArray) -> tuple[Tensor, Targets]:
-        """Windows float32[B, T, F] that end at these rows, and what came after."""
+    def take(self, rows: IntArray) -> tuple[Inputs, Targets]:
+        """Scaled windows that end at these rows, and what came after."""
         row_B = torch.from_numpy(rows).to(self.device)
-        return self._x_NF[row_B[:, None] + self._step_T], Targets(*(column[row_B] for column in self._targets))
+        sequences = tuple(
+            x_NF[row_B[:, None] + offset_R] for x_NF, offset_R in zip(self._columns, self._offsets, strict=True)
+        )
+        return Inputs(sequences, self._last_NF[row_B]), Targets(*(column[row_B] for column in self._targets))
+
+
+def _scaled(x_NF: npt.NDArray[np.float32], network: Network) -> Tensor:
+    scaled_NF = torch.empty(x_NF.shape, device=network.level_Q.device)
+    for start in range(0, x_NF.shape[0], _SCALED_ROWS):
+        rows = slice(start, start + _SCALED_ROWS)
+        scaled_NF[rows] = network.scaled(torch.from_numpy(np.ascontiguousarray(x_NF[rows])).to(scaled_NF.device))
+    return scaled_NF
 
 
 def realised_log_vol(data: SymbolData, spec: Spec) -> FloatArray:

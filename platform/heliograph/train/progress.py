@@ -7,13 +7,9 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from torch import Tensor
-
-from heliograph.model.forecaster import load_network, save_network
 from heliograph.model.network import Network
-from heliograph.train.engine import Engine
-
-Weights = dict[str, Tensor]
+from heliograph.model.neural import load_network, save_network
+from heliograph.train.engine import Engine, Weights
 
 _PROGRESS, _BEST = "progress.json", "best"
 
@@ -24,9 +20,9 @@ class Progress:
 
     Attributes:
         epochs_done: epochs that are behind it.
-        baseline: validation pinball of the untrained network, which is that of the volatility-scaled baseline.
-        best: least validation pinball so far, the untrained network's included.
-        best_epoch: epochs that had been done then; 0 is the untrained network.
+        baseline: validation pinball of the untrained network, which is that of the pooled volatility model.
+        best: least validation pinball so far, that of the network before the first epoch included.
+        best_epoch: epochs that had been done then; 0 is the network before the first.
     """
 
     epochs_done: int
@@ -78,6 +74,7 @@ def write(folder: Path, engine: Engine, best: Weights, progress: Progress, *, is
         return None
     keep = Network(engine.network.spec, engine.network.settings)
     keep.load_state_dict(best)
+    keep.har = engine.network.har
     save_network(draft / _BEST, keep)
     (draft / _PROGRESS).write_text(json.dumps(asdict(progress)))
     _remove(path)

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from heliograph.config.settings import LabelSettings
+from heliograph.config.learning import LabelSettings
 from heliograph.core.errors import DataError
 from heliograph.core.market import Candles
 from heliograph.core.timeframe import Timeframe

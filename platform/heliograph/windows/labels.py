@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from heliograph.config.settings import LabelSettings
+from heliograph.config.learning import LabelSettings
 from heliograph.core.market import Candles
 from heliograph.core.timeframe import Timeframe
 from heliograph.windows import barriers

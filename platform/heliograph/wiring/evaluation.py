@@ -45,7 +45,7 @@ def run(settings: Settings, shown: Bar) -> EvaluationReport:
     Raises:
         ConfigError: nothing was fitted or fetched yet.
     """
-    folder = registry.current_run(settings.models_folder)
+    folder = registry.current_run(settings)
     folds = sorted(folder.glob("fold-*"))
     tables = [pq.read_table(f / "forecasts.parquet") for f in folds]
     scores = [json.loads((f / "score.json").read_text()) for f in folds]
@@ -89,7 +89,7 @@ def _provenance(settings: Settings, tables: list[pa.Table], quote: str) -> repor
         model=", ".join(json.loads(t.schema.metadata[b"model"]) for t in tables),
         data_version=str(read.version(settings.lake)),
         code_version=installed("heliograph"),
-        trials=max(1, ledger.candidates(settings.var)),
+        trials=max(1, ledger.candidates(settings)),
         quote=quote,
     )
 

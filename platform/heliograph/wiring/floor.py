@@ -117,9 +117,11 @@ def open_floor(settings: Settings, budgets: Budgets, *, epoch: int) -> Floor:
     recovery = recover(entries, initial, limits=limits)
     broker = SimBroker(settings.costs, markets)
     broker.restore(entries)
+    model = registry.current_model(settings)
     desk = Desk(
         features=settings.features,
-        forecaster=forecaster.load(registry.current_model(settings.models_folder)),
+        forecaster=forecaster.load(model),
+        tracker=forecaster.load_tracker(model),
         limits=limits,
         markets=markets,
         state=recovery.state,
@@ -186,9 +188,11 @@ def events(candles: Candles, market: Market, timeframe: Timeframe, close_delay_m
 def latest_forecasts(settings: Settings) -> list[ForecastMade]:
     """What the current model says at the newest candle of every live market in the lake."""
     markets = live_markets(settings)
+    model = registry.current_model(settings)
     desk = Desk(
         features=settings.features,
-        forecaster=forecaster.load(registry.current_model(settings.models_folder)),
+        forecaster=forecaster.load(model),
+        tracker=forecaster.load_tracker(model),
         limits=settings.risk,
         markets=markets,
         state=engine.initial(settings.risk, markets, costs=settings.costs),

@@ -24,4 +24,18 @@ def score(fold: int, *, loss: tuple[float, float] = (9.0, 9.5), t: float = 3.0, 
         "hit_rate": (0.5, 0.52),
         "hit_by_decile": ((0.5,) * 10, tuple(0.48 + 0.01 * i for i in range(10))),
         "stated_by_decile": ((0.5,) * 10, tuple(0.5 + 0.01 * i for i in range(10))),
+        "calibration": calibration(),
+    }
+
+
+def calibration() -> dict[str, Any]:
+    """Two horizons, ten classes of direction, three regimes."""
+    tenths = tuple(0.45 + 0.01 * i for i in range(10))
+    return {
+        "pit_density": ((1.0,) * 4,) * 2,
+        "direction": ({"stated": tenths, "came": tenths, "count": (20,) * 10},) * 2,
+        "direction_ece": (0.004, 0.006),
+        "abstention": (tuple(0.5 + 0.005 * i for i in range(10)),) * 2,
+        "regime_coverage": {0.8: ((0.79, 0.8, 0.82),) * 2, 0.95: ((0.94, 0.95, 0.96),) * 2},
+        "regime_origins": (100, 60, 40),
     }

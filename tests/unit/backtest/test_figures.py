@@ -43,3 +43,9 @@ def test_same_chart_under_two_names_shares_no_id() -> None:
     ids = [{part.split('"')[0] for part in svg.split(' id="')[1:]} for svg in (one, two)]
     assert ids[0]
     assert not ids[0] & ids[1]
+
+
+def test_a_regime_without_an_origin_is_left_out_of_its_chart() -> None:
+    share = np.array([[0.8, np.nan, 0.7], [0.81, np.nan, 0.75]])
+    svg = figures.regimes(["1\u00a0h", "24\u00a0h"], share, share + 0.15, name="regimes")
+    assert "nan" not in svg.lower().replace("nano", "")

@@ -57,3 +57,25 @@ def test_a_score_without_a_field_or_of_other_horizons_is_refused() -> None:
 
 def test_no_fold_says_nothing() -> None:
     assert folds.together(folds.read([])) == ()
+
+
+def test_calibrations_of_folds_are_weighed_by_their_origins() -> None:
+    light, heavy = score(0, origins=100), score(1, origins=300)
+    heavy["calibration"] = heavy["calibration"] | {
+        "abstention": ((0.6,) * 10,) * 2,
+        "regime_coverage": {0.8: ((0.9, math.nan, 0.9),) * 2, 0.95: ((1.0, 1.0, 1.0),) * 2},
+        "regime_origins": (100, 0, 200),
+    }
+    told = folds.calibrated(folds.read([light, heavy]))
+    assert told is not None
+    assert told.abstention[0, 0] == pytest.approx((100 * 0.5 + 300 * 0.6) / 400)
+    assert told.regime_80[0].tolist() == pytest.approx([(0.79 + 0.9) / 2, 0.8, (40 * 0.82 + 200 * 0.9) / 240])
+    assert told.count[0].tolist() == [40.0] * 10
+    assert told.direction_ece == pytest.approx((0.004, 0.006))
+
+
+def test_scores_of_older_versions_have_no_calibration() -> None:
+    old = {k: v for k, v in score(0).items() if k != "calibration"}
+    assert folds.calibrated(folds.read([old])) is None
+    assert folds.calibrated(folds.read([old, score(1)])) is None
+    assert folds.calibrated(()) is None

@@ -137,3 +137,17 @@ def test_same_backtest_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_no_skill_is_said_in_the_headline() -> None:
     page = report.render(_result(300), [score(0, loss=(10.1, 10.2), t=-2.0)], PROVENANCE)
     assert "show no skill over" in page[page.index("<h1>") : page.index("</h1>")]
+
+
+def test_page_shows_whether_what_was_stated_came_true(page: str) -> None:
+    for name in ("calibration", "reliability", "regimes", "abstention"):
+        assert f'data-figure="{name}"' in page
+    assert "Expected calibration error of the direction at 24\u00a0h: 0.6\u202f%" in page
+
+
+def test_scores_of_older_versions_make_a_page_without_what_they_lack() -> None:
+    old = [{k: v for k, v in score(i).items() if k != "calibration"} for i in range(2)]
+    page = report.render(_result(), old, PROVENANCE)
+    assert 'data-figure="calibration"' in page
+    assert 'data-figure="reliability"' not in page
+    assert "Expected calibration error" not in page

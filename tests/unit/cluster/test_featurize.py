@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from heliograph.cluster import featurize
-from heliograph.config.settings import FeatureSettings, LakeSettings, Settings, TrainSettings
+from heliograph.config.learning import TrainSettings
+from heliograph.config.settings import FeatureSettings, LakeSettings, Settings
 from heliograph.core.timeframe import HOUR_MS
 from heliograph.features import table
 from heliograph.lake import read

@@ -19,7 +19,12 @@ from heliograph.sim.broker import SimBroker
 from heliograph.trading import engine
 
 LIMITS = RiskSettings(
-    horizon_bars=1, no_trade_band=0.0, max_order_notional_quote=9_000.0, soft_drawdown=0.06, hard_drawdown=0.12
+    horizon_bars=1,
+    annual_vol_target=0.4,
+    no_trade_band=0.0,
+    max_order_notional_quote=9_000.0,
+    soft_drawdown=0.06,
+    hard_drawdown=0.12,
 )
 BARS = 16
 

@@ -123,3 +123,110 @@ def test_setup_slope_passes_over_unknown_setups():
 def test_widening_inner_levels_pushes_outer_ones_out():
     z = np.array([[[-2.0, -1.0, 0.0, 1.0, 2.0]]])
     assert calibrate.widened(z, np.array([[1.0, 3.0]])).tolist() == [[[-3.0, -3.0, 0.0, 3.0, 3.0]]]
+
+
+HOURS = 3_600_000
+
+
+@pytest.mark.parametrize(("every", "horizon", "share"), [(1, 1, 1.0), (1, 24, 1 / 24), (4, 24, 1 / 6), (24, 4, 1.0)])
+def test_overlapping_labels_count_for_what_is_new_in_them(every, horizon, share):
+    known = np.arange(0, 2_400, every) * HOURS
+    assert calibrate.effective(known, (horizon,), HOURS)[0] == pytest.approx(known.size * share)
+
+
+def test_ten_markets_count_for_less_than_two():
+    one = np.arange(500) * HOURS
+    alone, beside = (calibrate.effective(np.repeat(one, n), (1,), HOURS)[0] for n in (1, 10))
+    assert alone < beside < 2 * alone
+    assert calibrate.effective(one[:1], (1, 4), HOURS).tolist() == [1.0, 1.0]
+    assert calibrate.effective(one[:0], (1, 4), HOURS).tolist() == [0.0, 0.0]
+
+
+def test_shrunk_temperature_lies_between_the_usual_one_and_what_was_measured():
+    rng = np.random.default_rng(11)
+    logit = rng.normal(size=(5_000, 1))
+    up = rng.random((5_000, 1)) < calibrate.sigmoid(0.1 * logit)
+    free = calibrate.fit_direction_slope(logit, up)[0]
+    told = [calibrate.fit_direction_slope(logit, up, np.array([n]))[0] for n in (1e-9, 10.0, 200.0, 1e9)]
+    assert told[0] == pytest.approx(0.8, abs=0.05)
+    assert told == sorted(told, reverse=True)
+    assert told[-1] == pytest.approx(free, abs=1e-4)
+
+
+def test_a_harmful_head_is_silenced_and_never_turned_round():
+    rng = np.random.default_rng(12)
+    logit = rng.normal(size=(5_000, 1))
+    assert calibrate.fit_direction_slope(logit, rng.random((5_000, 1)) < calibrate.sigmoid(-logit))[0] == 0.0
+    drawn = np.argmin(rng.gumbel(size=(5_000, 1, 3)) + 3 * rng.normal(size=(5_000, 1, 3)), axis=-1)
+    against = np.where(np.eye(3)[drawn] > 0, -1.0, 1.0)
+    assert calibrate.fit_setup_slope(against, np.zeros((1, 3)), drawn)[0] == 0.0
+
+
+def test_slope_is_the_minimum_of_the_cross_entropy():
+    rng = np.random.default_rng(13)
+    logit = rng.normal(size=(3_000, 1, 3))
+    drawn = (rng.random((3_000, 1, 1)) > calibrate.softmax(0.6 * logit).cumsum(-1)[..., :2]).sum(-1)
+    best = calibrate.fit_setup_slope(logit, np.zeros((1, 3)), drawn)[0]
+
+    def loss(slope):
+        share = calibrate.softmax(slope * logit)
+        return -np.log(np.take_along_axis(share, drawn[..., None], -1)).mean()
+
+    assert loss(best) <= min(loss(best - 1e-3), loss(best + 1e-3))
+
+
+def test_separable_signs_end_at_the_steepest_slope():
+    logit = np.linspace(-1, 1, 200)[:, None]
+    assert calibrate.fit_direction_slope(logit, logit > 0)[0] == pytest.approx(3.0)
+
+
+def test_no_known_outcome_leaves_the_usual_temperatures():
+    nothing = np.full((5, 1), -1)
+    assert calibrate.fit_setup_slope(np.zeros((5, 1, 3)), np.zeros((1, 3)), nothing).tolist() == [1.0]
+    assert calibrate.fit_direction_slope(np.zeros((0, 1)), np.zeros((0, 1), dtype=bool)).tolist() == [0.8]
+
+
+@pytest.mark.parametrize("factor", [0.95, 1.0, 1.05])
+def test_a_little_misfit_is_left_to_the_tracker(factor):
+    spread, y = world(20_000)
+    z = factor * spread[..., None] * NORMAL
+    assert (calibrate.fit_widths(z, y, LEVELS, np.array([1e3, 1e3])) == 1.0).all()
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_a_great_misfit_is_brought_within_what_passes(factor):
+    spread, y = world(20_000)
+    z = factor * spread[..., None] * NORMAL
+    free = np.log(calibrate.fit_widths(z, y, LEVELS))
+    told = np.log(calibrate.fit_widths(z, y, LEVELS, np.array([400.0, 1e12])))
+    np.testing.assert_allclose(np.abs(free - told), np.broadcast_to([[0.15], [0.1]], free.shape), atol=1e-5)
+    assert (np.sign(told) == np.sign(free)).all()
+
+
+@pytest.mark.parametrize("shift", [-3.0, -0.4, 0.0, 0.7, 3.0])
+def test_quantiles_say_what_they_promise_of_a_rise(shift):
+    told = calibrate.probability_up((shift + NORMAL)[None, None], LEVELS)[0, 0]
+    assert told == pytest.approx(min(max(NormalDist(shift).cdf(0) * -1 + 1, LEVELS[0]), LEVELS[-1]), abs=0.02)
+
+
+def test_certain_quantiles_say_certain_things():
+    flat = np.array([[[0.01] * 7, [-0.01] * 7, [0.0] * 7]])
+    assert calibrate.probability_up(flat, LEVELS)[0].tolist() == pytest.approx([0.975, 0.025, 0.975])
+
+
+def test_logit_undoes_the_sigmoid():
+    x = np.linspace(-10, 10, 41)
+    np.testing.assert_allclose(calibrate.logit(calibrate.sigmoid(x)), x, rtol=1e-9, atol=1e-9)
+    assert np.isfinite(calibrate.logit(np.array([0.0, 1.0]))).all()
+
+
+def test_temperatures_leave_little_calibration_error():
+    """Half a year of hourly origins, a head that boasts threefold: the fresh calibration error stays below a point."""
+    rng = np.random.default_rng(14)
+    odds = rng.normal(0, 0.2, size=(2, 20_000, 1))
+    up = rng.random(odds.shape) < calibrate.sigmoid(odds)
+    slope = calibrate.fit_direction_slope(3 * odds[0], up[0], np.array([6_000.0]))
+    stated = calibrate.sigmoid(slope * 3 * odds[1])[:, 0]
+    place = np.minimum((stated * 15).astype(int), 14)
+    gaps = [abs((stated - up[1, :, 0])[place == k].sum()) for k in range(15)]
+    assert sum(gaps) / stated.size <= 0.01

@@ -10,7 +10,7 @@ from tests.unit.model.makes import shake
 
 from heliograph.core.errors import ConfigError, CorruptPart, SchemaMismatch
 from heliograph.model.calibrate import Calibration
-from heliograph.model.forecaster import NetworkForecaster, load, load_network, save, save_network
+from heliograph.model.forecaster import KINDS, NetworkForecaster, kind_named, load, load_network, save, save_network
 
 
 @pytest.fixture
@@ -89,3 +89,17 @@ def test_uncalibrated_network_is_no_forecaster(network, tmp_path):
     assert all((a == b).all() for a, b in zip(again.state_dict().values(), network.state_dict().values(), strict=True))
     with pytest.raises(ConfigError, match="not calibrated"):
         load(tmp_path / "net")
+
+
+def test_every_kind_is_a_class_that_can_be_restored():
+    for kind in KINDS:
+        found = kind_named(kind)
+        assert callable(found.restore)
+        assert getattr(found, "kind", kind) == kind
+
+
+def test_an_unknown_kind_says_what_to_do(baseline, tmp_path):
+    header = save(tmp_path / "model", baseline, provenance={}) / "forecaster.json"
+    header.write_text(json.dumps({**json.loads(header.read_text()), "kind": "oracle"}))
+    with pytest.raises(ConfigError, match="kind oracle, unknown here"):
+        load(tmp_path / "model")

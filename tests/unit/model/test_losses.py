@@ -36,7 +36,7 @@ def test_expected_crps_of_a_calibrated_normal_is_one_over_root_pi():
     assert 2 * loss.mean() == pytest.approx(0.564190, abs=0.01)
 
 
-def test_total_is_pinball_and_its_three_companions():
+def test_total_is_pinball_and_volatility_beside_it():
     torch.manual_seed(1)
     output = Output(torch.randn(6, 2, 3).double(), torch.randn(6, 2, 3), torch.randn(6, 2), torch.randn(6, 2))
     targets = losses.Targets(
@@ -44,12 +44,12 @@ def test_total_is_pinball_and_its_three_companions():
     )
     level, prior = torch.tensor([0.1, 0.5, 0.9]).double(), torch.randn(2, 3)
     by_hand = losses.pinball(targets.z_BH, output.z_BHQ, level).mean()
-    cross = torch.stack(
-        [functional.cross_entropy(output.setup_BHC[:, h] + prior[h], targets.setup_BH[:, h]) for h in range(2)]
-    ).mean()
-    by_hand = by_hand + 0.05 * cross + 0.05 * functional.softplus(-output.direction_BH).mean()
     by_hand = by_hand + 0.1 * functional.smooth_l1_loss(output.log_vol_BH, targets.log_vol_BH)
-    assert float(losses.total(output, targets, level, prior)) == pytest.approx(float(by_hand), rel=1e-6)
+    assert float(losses.total(output, targets, level)) == pytest.approx(float(by_hand), rel=1e-6)
+    cross = [functional.cross_entropy(output.setup_BHC[:, h] + prior[h], targets.setup_BH[:, h]) for h in range(2)]
+    torch.testing.assert_close(losses.by_horizon("setup", output.setup_BHC, targets, prior), torch.stack(cross))
+    sign = functional.softplus(-output.direction_BH).mean(dim=0)
+    torch.testing.assert_close(losses.by_horizon("direction", output.direction_BH, targets, prior), sign)
 
 
 def test_wrong_shapes_never_broadcast():
@@ -57,3 +57,8 @@ def test_wrong_shapes_never_broadcast():
         losses.pinball(torch.zeros(4, 1), torch.zeros(4, 2, 3), torch.zeros(3))
     with pytest.raises(AssertionError):
         calibrate.pinball(np.zeros((4, 1)), np.zeros((4, 2, 3)), (0.1, 0.5, 0.9))
+    targets = losses.Targets(torch.zeros(4, 2), torch.zeros(4, 2).long(), torch.zeros(4, 2), torch.zeros(4, 2))
+    with pytest.raises(AssertionError):
+        losses.by_horizon("direction", torch.zeros(4, 1), targets, torch.zeros(2, 3))
+    with pytest.raises(AssertionError):
+        losses.by_horizon("setup", torch.zeros(4, 1, 3), targets, torch.zeros(2, 3))

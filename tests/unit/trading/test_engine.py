@@ -82,7 +82,7 @@ def test_same_fill_twice_counts_once():
 def test_late_fill_never_flips_position():
     """An exit was cancelled, or so it seemed: its fill comes late. It is booked, and the next decision starts from what is
     really held instead of sending a second exit that would turn the position."""
-    against = {"mean": -0.0014, "sigma": 0.05}
+    against = {"mean": -0.02, "confidence": 0.4}
     state, intent = ordered(start(costs=COSTS))
     state, _ = steps(state, fill(intent))
     state, (exit_,) = steps(state, candle(1, 100.0), forecast(1, **against))
@@ -270,12 +270,14 @@ def test_position_shrinks_when_drawdown_cuts():
 
 def test_replay_of_entries_gives_the_state_back():
     state, intent = ordered()
-    entries = [candle(0, 100.0), intent, accepted(intent), fill(intent), candle(1, 90.0), KillSwitched(5, "x")]
-    lived, commands = steps(state, *entries[2:])
+    first = [candle(0, 100.0), forecast(0, 0.005), intent]
+    then = [accepted(intent), fill(intent), candle(1, 90.0), forecast(1, 0.0), candle(2, 95.0), KillSwitched(5, "x")]
+    lived, commands = steps(state, *then)
     replayed = start()
-    for entry in (*entries, *commands):
+    for entry in (*first, *then, *commands):
         replayed = engine.replay(replayed, entry, limits=LIMITS)
     assert replayed == lived
+    assert replayed.together != engine.initial(LIMITS, MARKETS, costs=COSTS).together
 
 
 def test_replay_passes_over_forecasts_and_cancels():

@@ -15,10 +15,23 @@ from heliograph.trading import signals
 EPS = 1e-9
 
 
-def test_masses_sum_to_one_and_are_symmetric():
-    masses = signals.masses(LEVELS)
+@pytest.mark.parametrize("levels", [LEVELS, (0.1, 0.5, 0.9), (0.5,)])
+def test_masses_sum_to_one_and_are_symmetric(levels):
+    masses, _ = signals.masses(levels)
     assert math.isclose(math.fsum(masses), 1.0)
     assert all(math.isclose(a, b) for a, b in zip(masses, reversed(masses), strict=True))
+
+
+def test_tails_are_those_of_an_exponential():
+    """The Laplace distribution falls off exponentially: from its quantiles come its mean, its variance and its tail's mean."""
+    laplace = tuple(math.copysign(math.log(2 * min(q, 1 - q)), q - 0.5) * 0.01 for q in LEVELS)
+    weights, rate = signals.masses(LEVELS)
+    nodes, variances = signals.parts(laplace, rate)
+    assert math.fsum(w * r for w, r in zip(weights, nodes, strict=True)) == pytest.approx(0.0, abs=1e-15)
+    mean_beyond = (weights[0] * nodes[0] + weights[1] * nodes[1]) / LEVELS[0]
+    assert mean_beyond == pytest.approx(laplace[0] - 0.01)
+    variance = math.fsum(w * (r * r + v) for w, r, v in zip(weights, nodes, variances, strict=True))
+    assert variance == pytest.approx(2 * 0.01**2, rel=0.04)
 
 
 def test_mean_and_spread_are_those_of_the_forecast_distribution():
@@ -28,8 +41,15 @@ def test_mean_and_spread_are_those_of_the_forecast_distribution():
 
 
 def test_returns_are_simple_not_logarithmic():
+    row = forecast(0, 0.0).quantile_HQ[0]
     signal = signals.read(forecast(0, 0.0), LIMITS, 0.0)
-    assert signal.returns[0] == math.expm1(forecast(0, 0.0).quantile_HQ[0][0])
+    assert signal.returns[2] == pytest.approx(math.expm1((row[0] + row[1]) / 2))
+    assert list(signal.returns) == sorted(signal.returns)
+
+
+def test_certain_forecast_has_no_spread():
+    sure = replace(forecast(0, 0.0), quantile_HQ=((0.01,) * len(LEVELS),))
+    assert signals.read(sure, LIMITS, 0.0).spread == pytest.approx(0.0, abs=1e-12)
 
 
 def test_horizon_is_the_one_that_sizes_follow():

@@ -8,12 +8,14 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.trading.makes import forecast
 
 from heliograph.config.settings import RiskSettings
 from heliograph.trading import signals, sizing
+from heliograph.trading.kelly import growth
+from heliograph.trading.portfolio import Beside, Together
 from heliograph.trading.sizing import Account
 
 WIDE = RiskSettings(
@@ -187,3 +189,85 @@ def test_band_never_keeps_a_position_that_should_be_flat():
     assert (
         sizing.target_weight(signal(-0.01), account(held=0.1), limits.model_copy(update={"allow_short": False})) == 0.0
     )
+
+
+def gain(made, scale, before, after):
+    """What a change of weight adds to growth over the horizon, less what one side of it costs."""
+    grown = [scale * growth(made.returns, made.weights, w / scale) for w in (before, after)]
+    return grown[1] - grown[0] - 0.5 * made.round_trip_cost * abs(after - before)
+
+
+@given(
+    mean=st.floats(-0.004, 0.004),
+    held=st.floats(-1.0, 1.0),
+    cost_bps=st.floats(0.0, 20.0),
+    confidence=st.floats(0.2, 1.0),
+)
+@settings(max_examples=300)
+def test_no_trade_costs_more_than_it_earns(mean, held, cost_bps, confidence):
+    """Where no limit forces it, a change is made only if its edge covers its cost."""
+    made = signal(mean, cost_bps=cost_bps, confidence=confidence)
+    target = sizing.target_weight(made, account(held=held), WIDE)
+    most = sizing.ceiling(made, account(held=held), WIDE, math.copysign(1.0, held))
+    if target != held and abs(held) <= most:
+        assert gain(made, confidence, held, target) >= -1e-12
+
+
+@given(mean=st.floats(-0.004, 0.004), held=st.floats(-1.0, 1.0), cost_bps=st.floats(0.0, 20.0))
+@settings(max_examples=300)
+def test_what_was_decided_stands_while_nothing_changes(mean, held, cost_bps):
+    """Hysteresis: the same forecast again moves nothing, so that a still market costs nothing."""
+    made = signal(mean, cost_bps=cost_bps)
+    once = sizing.target_weight(made, account(held=held), WIDE)
+    assert sizing.target_weight(made, account(held=once), WIDE) == pytest.approx(once, abs=1e-9)
+
+
+@given(held=st.floats(0.0, 1.0), costs=st.tuples(st.floats(0, 10), st.floats(0, 10)).map(sorted))
+@settings(max_examples=200)
+def test_dearer_trading_never_moves_further(held, costs):
+    cheap, dear = (sizing.target_weight(signal(0.001, cost_bps=c), account(held=held), WIDE) for c in costs)
+    assert abs(dear - held) <= abs(cheap - held) + 1e-9
+
+
+def test_a_small_overhang_is_not_sold_and_a_large_one_is():
+    made = signal(0.00005, cost_bps=1.0)
+    keep = sizing.target_weight(signal(0.00005), account(), WIDE)
+    assert sizing.target_weight(made, account(held=1.02 * keep), WIDE) == 1.02 * keep
+    assert sizing.target_weight(made, account(held=3 * keep), WIDE) == pytest.approx(keep)
+
+
+def test_a_weak_turn_does_not_close_what_would_cost_more_to_close():
+    turned = signal(-0.00021, cost_bps=5.0)
+    assert turned.abstains == "edge_below_cost"
+    assert sizing.target_weight(turned, account(held=0.001), WIDE) == 0.001
+    assert sizing.target_weight(turned, account(held=5.0), WIDE) == 0.0
+
+
+def test_limits_cut_whatever_it_costs():
+    dear = signal(0.004, cost_bps=19.0)
+    limits = WIDE.model_copy(update={"max_symbol_weight": 0.3})
+    assert sizing.target_weight(dear, account(held=0.9), limits) == pytest.approx(0.3)
+    assert sizing.target_weight(dear, account(held=0.9, room=0.2), WIDE) == pytest.approx(0.2)
+    assert sizing.target_weight(dear, account(held=-0.9, drawdown=0.25), WIDE) == 0.0
+
+
+@pytest.mark.parametrize(("active", "most"), [(0, 0.4), (1, 0.4 / math.sqrt(2 * 1.65))])
+def test_portfolio_leaves_an_equal_part_beside_others(active, most):
+    """The others hold more than the target: an equal part is there all the same, for they are cut in their turn."""
+    limits = WIDE.model_copy(update={"annual_vol_target": 0.2})
+    calm = signal(0.003, sigma=0.001, limits=limits)
+    beside = Beside(Together(), 0.5, 0.25 * active, 0.25**2 * active, active=active, markets=1 + active)
+    holder = Account(held=1.0, room=100.0, drawdown=0.0, beside=beside)
+    assert sizing.target_weight(calm, holder, limits) == pytest.approx(most)
+
+
+def test_shortfall_of_predictive_quantiles_is_that_of_their_distribution():
+    """Thirteen levels of a Gaussian, its tails exponential beyond the outermost, against the closed form."""
+    wide = signal(-(0.02**2) / 2, sigma=0.02)
+    assert sizing.expected_shortfall(wide.returns, wide.weights) == pytest.approx(0.02 * 2.0627, rel=0.03)
+
+
+@pytest.mark.parametrize(("held", "target"), [(0.305, 0.305), (0.307, 0.3), (0.35, 0.3), (0.29, 0.29)])
+def test_limit_may_be_exceeded_by_a_fiftieth_whatever_the_band(held, target):
+    limits = WIDE.model_copy(update={"max_symbol_weight": 0.3, "no_trade_band": 0.1})
+    assert sizing.target_weight(signal(0.004), account(held=held), limits) == pytest.approx(target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from heliograph.config.settings import LabelSettings, ModelSettings, TrainSettings
+from heliograph.config.learning import LabelSettings, ModelSettings, TrainSettings
 from heliograph.features.table import SIGMA
 from heliograph.model.spec import Spec
 from heliograph.train.pool import spec_of
@@ -15,7 +15,15 @@ HOUR_MS = 3_600_000
 NAMES = (SIGMA, "signal", "noise")
 LABELS = LabelSettings(horizons_bars=(1, 4), levels=(0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975))
 MODEL = ModelSettings(window_bars=8, patch_bars=2, width=8, attention_heads=2, dropout=0.0)
-TRAIN = TrainSettings(epochs=3, samples_per_epoch=1_024, batch_size=128, learning_rate=5e-3, patience_epochs=3, seed=3)
+TRAIN = TrainSettings(
+    epochs=3,
+    samples_per_epoch=1_024,
+    batch_size=128,
+    learning_rate=5e-3,
+    patience_epochs=3,
+    seed=3,
+    companion_samples=2_048,
+)
 GAP = 10
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from tests.unit.train import makes
 
+from heliograph.core.timeframe import HOUR_MS
 from heliograph.model.forecaster import load
 from heliograph.model.table import FORECASTS
+from heliograph.model.tracker import Tracker
 from heliograph.train import fold as finishing
 from heliograph.train import loop, score
 from heliograph.train.fold import OuterSlice
@@ -72,7 +75,7 @@ def test_released_forecaster_is_the_one_on_disk(volatile, tmp_path):
 
 def test_forecasts_cover_the_test_slice_and_nothing_else(volatile):
     _, forecaster, data = volatile
-    table = finishing.forecasts(forecaster, OuterSlice(data, makes.fold()))
+    table, _ = finishing.forecasts(forecaster, OuterSlice(data, makes.fold()))
     assert table.schema.equals(FORECASTS)
     assert {k.decode(): json.loads(v) for k, v in table.schema.metadata.items()} == {
         "horizons_bars": [1, 4],
@@ -87,7 +90,7 @@ def test_forecasts_cover_the_test_slice_and_nothing_else(volatile):
 
 def test_stored_forecast_is_the_one_that_the_forecaster_makes(volatile):
     _, forecaster, data = volatile
-    table = finishing.forecasts(forecaster, OuterSlice(data, makes.fold()))
+    table, _ = finishing.forecasts(forecaster, OuterSlice(data, makes.fold()))
     row = table.slice(5, 1).to_pylist()[0]
     place = int(np.searchsorted(data[0].known_ts_ms, row["known_ts_ms"]))
     alone = forecaster.forecast(data[0].x_NF[None, place - 7 : place + 1])
@@ -108,3 +111,22 @@ def test_test_slice_never_reaches_calibration(volatile, tmp_path):
         symbol.x_NF[late] -= 1.0
         symbol.close[late] *= 1.1
     assert release(other, tmp_path).fingerprint == forecaster.fingerprint
+
+
+def test_tracked_widths_are_those_of_the_score_and_learn_no_unknown_label(volatile):
+    _, forecaster, data = volatile
+    tracker = Tracker.fresh(forecaster.levels, forecaster.horizons_bars, bar_ms=HOUR_MS)
+    parts = [(d, finishing.scored_rows(d, makes.fold(), forecaster.window_bars)) for d in data]
+    plain, _ = finishing.told(forecaster, parts)
+    wide, left = finishing.told(forecaster, parts, tracker)
+    middle = len(forecaster.levels) // 2
+    for narrow, tracked in zip(plain, wide, strict=True):
+        np.testing.assert_array_equal(narrow.quantile_BHQ[..., middle], tracked.quantile_BHQ[..., middle])
+        assert (np.diff(tracked.quantile_BHQ, axis=-1) >= 0).all()
+    assert left is not None
+    assert np.abs(left.log_width_GHK).max() > 0
+    unknown = [(replace(d, log_return_NH=np.full_like(d.log_return_NH, np.nan)), rows) for d, rows in parts]
+    untold, same = finishing.told(forecaster, unknown, tracker)
+    np.testing.assert_allclose(untold[0].quantile_BHQ, plain[0].quantile_BHQ, rtol=1e-12)
+    assert same is not None
+    assert not same.log_width_GHK.any()

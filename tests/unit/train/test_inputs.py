@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heliograph.config.settings import FeatureSettings, LabelSettings, LakeSettings, Settings, TrainSettings
+from heliograph.config.learning import LabelSettings, TrainSettings
+from heliograph.config.settings import FeatureSettings, LakeSettings, Settings
 from heliograph.core.errors import ConfigError
 from heliograph.core.market import Candles
 from heliograph.core.ports import Page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,12 +12,11 @@ import pytest
 import torch
 from tests.unit.train import makes
 
-from heliograph.core.errors import ConfigError, InvariantBroken
+from heliograph.core.errors import ConfigError, InvariantBroken, SchemaMismatch
 from heliograph.model import losses
-from heliograph.model.forecaster import load_network
 from heliograph.model.network import Network
+from heliograph.model.neural import load_network, save_network
 from heliograph.train import loop
-from heliograph.train.engine import TorchEngine, as_is
 from heliograph.train.loop import Worker
 from heliograph.train.pool import Batches, Pool
 
@@ -27,7 +27,7 @@ class Killed(BaseException):
     """A process that dies without clean-up."""
 
 
-def fit(folder, data=None, *, settings=makes.TRAIN, model=makes.MODEL, resume=None, **worker):
+def fit(folder, data=None, *, settings=makes.TRAIN, model=makes.MODEL, resume=None, warm=None, **worker):
     return loop.fit(
         data or makes.world("volatility"),
         makes.fold(),
@@ -37,6 +37,7 @@ def fit(folder, data=None, *, settings=makes.TRAIN, model=makes.MODEL, resume=No
         folder=folder,
         worker=Worker(**worker),
         resume=resume,
+        warm=warm,
     )
 
 
@@ -115,13 +116,13 @@ def test_two_halves_of_a_batch_average_to_its_gradient():
     network.adopt(pool.standards(spec, rows))
     for parameter in network.heads.parameters():
         parameter.data.normal_(std=0.1)
-    batches = Batches(pool, spec, torch.device("cpu"))
+    batches = Batches(pool, network)
 
     def gradient(share):
         network.zero_grad()
-        x_BTF, targets = batches.take(share)
-        losses.total(network(x_BTF), targets, network.level_Q, network.setup_prior_HC).backward()
-        return torch.cat([p.grad.flatten() for p in network.parameters()])
+        inputs, targets = batches.take(share)
+        losses.total(network(inputs), targets, network.level_Q).backward()
+        return torch.cat([p.grad.flatten() for p in network.parameters() if p.requires_grad])
 
     alone = gradient(rows)
     shared = (gradient(rows[0::2]) + gradient(rows[1::2])) / 2
@@ -184,9 +185,59 @@ def test_learning_rate_rises_and_falls():
     assert all(a >= b for a, b in pairwise(rates[4:]))
 
 
-def test_engine_decays_matrices_and_spares_biases():
-    network = Network(makes.spec(), makes.MODEL)
-    decayed, spared = TorchEngine(network, makes.TRAIN, wrap=as_is).optimizer.param_groups
-    assert all(p.ndim >= 2 for p in decayed["params"])
-    assert all(p.ndim < 2 for p in spared["params"])
-    assert spared["weight_decay"] == 0.0
+def test_fit_with_averaged_weights_resumes_exactly(tmp_path):
+    settings = makes.TRAIN.model_copy(update={"ema_decay": 0.9})
+    whole, kept = fit(tmp_path / "whole", settings=settings), []
+
+    def die(epoch, metrics, path):
+        kept.append(path)
+        raise Killed
+
+    with pytest.raises(Killed):
+        fit(tmp_path / "cut", settings=settings, on_epoch=die)
+    assert same(whole, fit(tmp_path / "cut", settings=settings, resume=kept[0]))
+    assert not same(whole, fit(tmp_path / "plain"))
+
+
+def test_bf16_learns_what_fp32_learns_with_losses_in_double(tmp_path):
+    told = {}
+    for precision in ("fp32", "bf16"):
+        settings = makes.TRAIN.model_copy(update={"precision": precision})
+        fit(
+            tmp_path / precision,
+            settings=settings,
+            on_epoch=lambda _epoch, metrics, _path, name=precision: told.__setitem__(name, metrics),
+        )
+    assert told["bf16"]["validation_skill_pct"] == pytest.approx(told["fp32"]["validation_skill_pct"], abs=0.5)
+    assert told["bf16"]["validation_pinball"] != told["fp32"]["validation_pinball"]
+
+
+def test_warm_start_goes_on_from_the_weights_of_the_fold_before(tmp_path):
+    """Its first judgement is that of the earlier network, and a fit of no use keeps it."""
+    before = fit(tmp_path / "before")
+    told = []
+    settings = makes.TRAIN.model_copy(update={"learning_rate": 1e-9, "epochs": 1})
+    warm = fit(tmp_path / "warm", settings=settings, warm=before, on_epoch=lambda _e, metrics, _p: told.append(metrics))
+    cold = []
+    fit(tmp_path / "cold", settings=settings, on_epoch=lambda _e, metrics, _p: cold.append(metrics))
+    assert told[0]["validation_skill_pct"] > cold[0]["validation_skill_pct"] + 5.0
+    ours, theirs = load_network(warm).state_dict(), load_network(before).state_dict()
+    for name in ("encoder.lstm.weight_ih_l0", "heads.linear.weight"):
+        torch.testing.assert_close(ours[name], theirs[name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("spec", "model", "error", "says"),
+    [
+        ({"feature_names": (makes.SIGMA, "signal", "other")}, {}, SchemaMismatch, "'noise', 'other'"),
+        ({"feature_names": (makes.SIGMA, "noise", "signal")}, {}, SchemaMismatch, "their order"),
+        ({"horizons_bars": (1, 5)}, {}, SchemaMismatch, "horizons_bars"),
+        ({}, {"width": 16}, ConfigError, "another size"),
+        ({}, {"kind": "lstm"}, ConfigError, "another size"),
+    ],
+)
+def test_warm_start_from_another_kind_of_network_is_refused(tmp_path, spec, model, error, says):
+    before = save_network(tmp_path / "before", Network(makes.spec(), makes.MODEL))
+    network = Network(replace(makes.spec(), **spec), makes.MODEL.model_copy(update=model))
+    with pytest.raises(error, match=says):
+        loop.take_over(network, before)

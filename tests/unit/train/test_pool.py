@@ -8,7 +8,16 @@ import torch
 from tests.unit.train import makes
 
 from heliograph.core.errors import ConfigError
+from heliograph.model.network import Network
+from heliograph.model.spec import Spec
 from heliograph.train.pool import Batches, Pool, plan_epoch, realised_log_vol
+from heliograph.windows.sample import gather
+
+
+def network_on(pool, spec, rows, model=makes.MODEL):
+    network = Network(spec, model)
+    network.adopt(pool.standards(spec, rows))
+    return network
 
 
 def test_windows_never_leave_their_symbol_and_end_at_their_row():
@@ -17,10 +26,41 @@ def test_windows_never_leave_their_symbol_and_end_at_their_row():
     rows = np.concatenate(pool.rows(data, (0, 10**12), spec, labelled_by_ms=10**12))
     second = rows[rows >= 200]
     assert second.min() == 200 + 3 + spec.window_bars - 1
-    x_BTF, targets = Batches(pool, spec, torch.device("cpu")).take(rows)
-    assert torch.isfinite(x_BTF).all()
-    np.testing.assert_array_equal(x_BTF[:, -1].numpy(), pool.x_NF[rows])
-    np.testing.assert_array_equal(targets.z_BH.numpy(), pool.z_NH[rows])
+    network = network_on(pool, spec, rows)
+    inputs, targets = Batches(pool, network).take(rows)
+    raw = torch.from_numpy(gather(pool.x_NF, rows, spec.window_bars))
+    for ours, theirs in zip(
+        (*inputs.sequences, inputs.last_BF), (*network.inputs(raw).sequences, network.inputs(raw).last_BF), strict=True
+    ):
+        assert torch.isfinite(ours).all()
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    expected = pool.log_return_NH[rows] / network.har.scale(pool.x_NF[rows])
+    np.testing.assert_allclose(targets.z_BH.numpy(), expected, rtol=1e-12)
+
+
+def test_rows_of_longer_timeframes_stand_at_their_strides():
+    """Four-hour columns are read every fourth row back from the origin, each as it was known then."""
+    spec = Spec((makes.SIGMA, "signal", "signal_4h"), makes.SIGMA, (1, 4), makes.LABELS.levels, 8)
+    data = makes.world("walk", num=200)
+    pool = Pool.of(data, spec)
+    rows = np.concatenate(pool.rows(data, (0, 10**12), spec, labelled_by_ms=10**12))
+    network = network_on(pool, spec, rows)
+    inputs, _ = Batches(pool, network).take(rows[:5])
+    scaled = network.scaled(torch.from_numpy(pool.x_NF))
+    assert [x.shape for x in inputs.sequences] == [(5, 8, 2), (5, 2, 1)]
+    for k, row in enumerate(rows[:5]):
+        torch.testing.assert_close(inputs.sequences[1][k, :, 0], scaled[[row - 4, row], 2], rtol=0, atol=0)
+
+
+def test_baseline_is_the_pooled_volatility_models():
+    """Quantiles of what the pooled scale left on the training rows, and nothing else."""
+    data, spec = makes.world("walk", num=400), makes.spec()
+    pool = Pool.of(data, spec)
+    rows = np.concatenate(pool.rows(data, (0, 10**12), spec, labelled_by_ms=10**12))
+    standards = pool.standards(spec, rows)
+    z_NH = pool.log_return_NH[rows] / standards.har.scale(pool.x_NF[rows])
+    np.testing.assert_allclose(standards.base_HQ, np.quantile(z_NH, spec.levels, axis=0).T, rtol=1e-12)
+    assert np.sqrt((z_NH**2).mean(axis=0)) == pytest.approx([1.0, 1.0], rel=1e-3)
 
 
 def test_no_label_reaches_beyond_the_slice():
@@ -61,7 +101,11 @@ def test_absurd_print_is_bounded_in_the_targets():
     """LINK once printed near zero on a large exchange; such a bar must not set the quantiles of a year."""
     data, spec = makes.world("walk", num=100), makes.spec()
     data[0].log_return_NH[50] = -12.0
-    assert Pool.of(data, spec).z_NH[50].tolist() == [-30.0, -30.0]
+    pool = Pool.of(data, spec)
+    assert pool.z_NH[50].tolist() == [-30.0, -30.0]
+    rows = np.concatenate(pool.rows(data, (0, 10**12), spec, labelled_by_ms=10**12))
+    z_NH, _ = pool.standardised(pool.standards(spec, rows).har, np.array([50]))
+    assert z_NH.tolist() == [[-30.0, -30.0]]
 
 
 def test_no_symbol_is_a_config_error():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.unit.features.candles import HOUR_MS, START_MS, market, recorded
 
-from heliograph.config.settings import LabelSettings
+from heliograph.config.learning import LabelSettings
 from heliograph.core import timeframe as timeframes
 from heliograph.core.errors import DataError
 from heliograph.core.market import Candles

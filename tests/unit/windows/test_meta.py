@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.unit.features.candles import HOUR_MS, START_MS, market
 
-from heliograph.config.settings import LabelSettings
+from heliograph.config.learning import LabelSettings
 from heliograph.core import timeframe as timeframes
 from heliograph.core.errors import ConfigError, DataError
 from heliograph.core.market import Candles

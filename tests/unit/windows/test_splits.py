@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.unit.features.candles import market
 
-from heliograph.config.settings import LabelSettings
+from heliograph.config.learning import LabelSettings
 from heliograph.core import timeframe as timeframes
 from heliograph.core.errors import ConfigError, DataError
 from heliograph.windows.intervals import Intervals
