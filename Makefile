@@ -7,7 +7,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench bench-features bench-fetch bench-model canary chaos-fetch corruption docs clean
+.PHONY: help setup run test check bench bench-features bench-fetch bench-model canary chaos-fetch corruption docs clean bench-sweep
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -43,6 +43,9 @@ bench: .venv/.dev ## measure; JSON lines with a `check` key (see tests/bench/REA
 
 bench-features: .venv/.dev ## the feature engine beside its peers: batch, live, resample, align, tiles
 	@for script in features align tiles; do PYTHONPATH=platform:. $(BIN)/python tests/bench/$$script.py || exit 1; done
+
+bench-sweep: .venv/.dev ## what Ray adds to a trial on 2 and 4 workers
+	@PYTHONPATH=platform:. $(BIN)/python tests/bench/sweep.py
 
 bench-fetch: .venv/.dev ## the download beside its limits and peers: saturation, speed, plan, scale, eta, storage, read, archive
 	@PYTHONPATH=platform:. $(BIN)/python tests/bench/fetch.py

@@ -26,12 +26,11 @@ import numpy as np
 import torch
 from tests.bench import speed
 
+from heliograph.config.load import load
 from heliograph.config.settings import Settings
 from heliograph.core.calendars import grid
 from heliograph.features import table
-from heliograph.model.har import HAR_FEATURES
 from heliograph.model.spec import Spec
-from heliograph.model.trees import TREE_FEATURES
 from heliograph.train import fits, protocol, said, score, tables
 from heliograph.train.pool import spec_of
 from heliograph.train.protocol import Fit, Fitted, Plan, Task, moment_ms
@@ -40,7 +39,7 @@ from heliograph.windows.folds import Fold
 from heliograph.windows.sample import SymbolData
 
 RECORDED = Path(__file__).resolve().parents[3] / "shared" / "data" / "candles" / "binance"
-HORIZONS = (1, 4, 8, 12, 24, 48)
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "model.yaml"
 
 QUICK_SYMBOLS = ("BTC/USDT", "ETH/USDT", "XRP/USDT")
 QUICK_YEARS = 2
@@ -96,6 +95,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Score all forecasters by one protocol.")
     parser.add_argument("--candles", type=Path, default=RECORDED, help="folder of <SYMBOL>/<timeframe>.parquet")
     parser.add_argument("--venue", default="binance", help="whose calendar the candles keep")
+    parser.add_argument("--config", type=Path, default=CONFIG, help="settings of the model")
     parser.add_argument("--timeframe", default="1h")
     parser.add_argument("--test-from", default="2023-01", help="first month or day of the test")
     parser.add_argument("--test-to", default="2024-12", help="last month or day of the test")
@@ -113,7 +113,7 @@ def whole(asked: argparse.Namespace) -> Run:
         asked.candles,
         asked.venue,
         tuple(asked.symbols),
-        settings_of(asked.timeframe),
+        settings_of(asked.config, asked.timeframe),
         Plan(moment_ms(asked.test_from), moment_ms(asked.test_to, is_end=True), refit_months=asked.refit_months),
         names=tuple(asked.forecasters),
         workers=asked.workers,
@@ -135,17 +135,10 @@ def quick(asked: argparse.Namespace) -> Run:
     )
 
 
-def settings_of(timeframe: str) -> Settings:
+def settings_of(config: Path, timeframe: str) -> Settings:
     """Those that a release is trained with."""
-    plain = Settings()
-    return plain.model_copy(
-        update={
-            "features": plain.features.model_copy(
-                update={"timeframe": timeframe, "names": ("core", *HAR_FEATURES, *TREE_FEATURES)}
-            ),
-            "labels": plain.labels.model_copy(update={"horizons_bars": HORIZONS}),
-        }
-    )
+    settings = load(config)
+    return settings.model_copy(update={"features": settings.features.model_copy(update={"timeframe": timeframe})})
 
 
 def small(settings: Settings) -> Settings:
