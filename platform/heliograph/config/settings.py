@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Literal, Self
 
@@ -244,17 +245,9 @@ class Settings(Section):
     @property
     def fingerprint(self) -> str:
         """First 12 hex digits of the sha256 of all settings that can change a result; places and secrets stay out."""
-        told = self.model_dump_json(
-            exclude={
-                "var": True,
-                "data_origin": True,
-                "lake": True,
-                "registry": True,
-                "serve": True,
-                "fetch": {"venues"},
-            }
-        )
-        return hashlib.sha256(told.encode()).hexdigest()[:12]
+        places = {"var", "data_origin", "lake", "registry", "serve"}
+        told = self.model_dump(mode="json", exclude=dict.fromkeys(places, True) | {"fetch": {"venues"}})
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def models_folder(self) -> Path:
