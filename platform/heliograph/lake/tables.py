@@ -64,11 +64,6 @@ def named(name: str) -> Table:
         raise ConfigError(f"there is no table {name!r}: use one of {', '.join(TABLES)}") from None
 
 
-def of_rows(rows: Any) -> tuple[Table, ...]:
-    """The tables that can hold such rows."""
-    return tuple(table for table in TABLES.values() if isinstance(rows, table.rows))
-
-
 def delta_schema(name: str) -> tuple[pa.Schema, tuple[str, ...]]:
     """Columns and partitions of any table of the lake, coverage included."""
     if name in TABLES:

@@ -1,8 +1,6 @@
-"""The growth-optimal share of a discrete distribution, one at a time and row by row: exact roots, no grid.
+"""The growth-optimal share of a discrete distribution: an exact root, no grid.
 
 E log(1 + f r) is concave in f, so its slope has one root; Newton steps that stay inside a shrinking bracket find it.
-
-Shapes: B rows, N nodes of a distribution.
 
 Source: J. L. Kelly, A New Interpretation of Information Rate (1956).
 """
@@ -11,11 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-
-import numpy as np
-import numpy.typing as npt
-
-FloatArray = npt.NDArray[np.float64]
 
 _STEPS = 64
 _DONE = 1e-12
@@ -54,42 +47,6 @@ def growth(returns: Sequence[float], weights: Sequence[float], share: float) -> 
             return -math.inf
         total += w * math.log1p(share * r)
     return total
-
-
-def kelly_rows(returns_BN: FloatArray, weights_N: FloatArray, at_most_B: FloatArray) -> FloatArray:
-    """`kelly` of many distributions at once, float64[B]; weights may also be float64[B, N], shares at most finite.
-
-    >>> kelly_rows(np.array([[1.0, -1.0], [0.5, -1.0]]), np.array([0.6, 0.4]), np.array([1.0, 1.0])).round(9).tolist()
-    [0.2, 0.0]
-    """
-    weights_BN = np.broadcast_to(weights_N, returns_BN.shape)
-    worst_B = returns_BN.min(axis=1)
-    ruin_B = np.where(worst_B < 0.0, -1.0 / np.where(worst_B < 0.0, worst_B, -1.0), np.inf)
-    low_B, high_B = np.zeros(worst_B.size), np.minimum(at_most_B, ruin_B)
-    is_open_B = (weights_BN * returns_BN).sum(axis=1) > 0.0
-    share_B = np.where(is_open_B, np.where(at_most_B < ruin_B, at_most_B, 0.0), 0.0)
-    is_open_B &= (share_B == 0.0) | (_slopes(returns_BN, weights_BN, share_B)[0] < 0.0)
-    share_B = np.where(is_open_B, 0.0, share_B)
-    for _ in range(_STEPS):
-        rows = np.flatnonzero(is_open_B)
-        if not rows.size:
-            break
-        first, second = _slopes(returns_BN[rows], weights_BN[rows], share_B[rows])
-        low_B[rows] = np.where(first > 0.0, share_B[rows], low_B[rows])
-        high_B[rows] = np.where(first > 0.0, high_B[rows], share_B[rows])
-        step = share_B[rows] - first / second
-        is_inside = (low_B[rows] < step) & (step < high_B[rows])
-        new = np.where(is_inside, step, (low_B[rows] + high_B[rows]) / 2.0)
-        is_open_B[rows] = np.abs(new - share_B[rows]) > _DONE * np.maximum(1.0, share_B[rows])
-        share_B[rows] = new
-    return share_B
-
-
-def _slopes(returns_BN: FloatArray, weights_BN: FloatArray, share_B: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """First and second derivative of E log(1 + f r), float64[B] each."""
-    x_BN = returns_BN / (1.0 + share_B[:, None] * returns_BN)
-    wx_BN = weights_BN * x_BN
-    return wx_BN.sum(axis=1), -(wx_BN * x_BN).sum(axis=1)
 
 
 def _slope(nodes: list[tuple[float, float]], f: float) -> tuple[float, float]:

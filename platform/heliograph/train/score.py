@@ -6,7 +6,7 @@ Shapes: N origins, M moments, H horizons, Q quantile levels, K level pairs.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -274,13 +274,6 @@ def diebold_mariano(difference_M: FloatArray, *, lag: int) -> float:
     for k in range(1, min(lag, num - 1) + 1):
         variance += 2.0 * (1.0 - k / (lag + 1)) * float(centred[k:] @ centred[:-k]) / num
     return float(difference_M.mean() / np.sqrt(variance / num)) if num > 1 and variance > 0 else float("nan")
-
-
-def skill_over_folds(scores: Sequence[FoldScore], baseline: str) -> Row:
-    """Skill in percent per horizon over several folds: the losses are added before they are compared."""
-    weight = np.array([s.origins for s in scores])
-    ours, theirs = (np.array([s.pinball[name] for s in scores]) for name in (MODEL, baseline))
-    return _row(100.0 * (1.0 - (weight @ ours) / (weight @ theirs)))
 
 
 def dm_by_horizon(

@@ -107,12 +107,6 @@ def test_hits_by_confidence_rank_the_tenths():
     assert len(hits) == 10
 
 
-def test_skill_over_folds_adds_losses_first():
-    score = scoring.FoldScore(0, "m", 100, (1,), {"model": (1.0,), "b": (2.0,)}, {}, {}, {}, (), (), ())
-    larger = replace(score, origins=300, pinball={"model": (4.0,), "b": (4.0,)})
-    assert scoring.skill_over_folds([score, larger], "b") == pytest.approx((100 * (1 - 1300 / 1400),))
-
-
 def test_ranks_and_area_under_the_curve_agree_with_counting_pairs():
     rng = np.random.default_rng(3)
     given, came = rng.integers(5, size=60) / 5, rng.random(60) < 0.4
