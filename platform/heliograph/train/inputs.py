@@ -154,7 +154,7 @@ def _points(lake: LakeSettings, name: str, venue: str, symbol: str, base: Timefr
     if not len(told):
         raise ConfigError(
             f"{symbol}: features read {name}, and the lake has no {fetched} of {perpetual} on {swaps}: "
-            "fetch it (fetch.data), or leave these features out of features.names"
+            "fetch it (fetch.selections), or leave these features out of features.names"
         )
     return told
 
