@@ -33,7 +33,7 @@ run: .venv/.base ## the main job: sandbox, fetch, features, train, backtest, ser
 
 test: check ## set up and run every check and test
 	@$(BIN)/python -m pytest -q -m "not e2e" -n 2 --dist loadfile --durations=8
-	@$(BIN)/python -m pytest -q -m e2e --durations=8
+	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --durations=8
 
 check: .venv/.dev ## format, lint, types, import rule
 	@$(BIN)/ruff format --quiet --check . && $(BIN)/ruff check --quiet . && $(BIN)/mypy && $(BIN)/lint-imports

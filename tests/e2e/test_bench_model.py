@@ -67,7 +67,9 @@ def test_every_table_has_its_lines(told):
 
 def test_folder_without_candles_is_refused_in_words(tmp_path):
     done = subprocess.run(
-        [sys.executable, model.__file__, "--quick", "--candles", str(tmp_path)],
+        [sys.executable, "-m", "tests.bench.model", "--quick", "--candles", str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        timeout=120,
         capture_output=True,
         text=True,
         check=False,
