@@ -190,7 +190,8 @@ def share(data: Sequence[SymbolData], progress: Progress) -> None:
 def refit(fold: Fold, *, run: Run, folder: Path) -> Outcome:
     """One refit in this process."""
     progress: Progress = _shared["progress"]
-    made = fits.of(run.settings, run.names)
+    shop = fits.workshop(run.settings)
+    made = shop.fits(run.names)
     return protocol.refit(
         _shared["data"],
         fold,
@@ -199,7 +200,7 @@ def refit(fold: Fold, *, run: Run, folder: Path) -> Outcome:
         plan=run.plan,
         seed=run.seed,
         folder=folder / str(fold.index),
-        releases=fits.releases(made),
+        releases=shop.releases(made),
     )
 
 

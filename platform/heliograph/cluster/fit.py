@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import ray.train
 from ray import tune
+from ray.train import collective
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
@@ -26,7 +27,7 @@ from heliograph.core.timeframe import parse
 from heliograph.lake import read
 from heliograph.model.forecaster import save
 from heliograph.telemetry.progress import Bar
-from heliograph.train import dataset, fold, ledger, loop, registry, release, score, selection
+from heliograph.train import dataset, fold, ledger, loop, neural, progress, registry, release, score, selection
 from heliograph.train.protocol import Task
 from heliograph.windows.folds import Fold, walk_forward
 from heliograph.windows.sample import SymbolData
@@ -115,7 +116,7 @@ def _fit(settings: Settings, folder: Path, pending: Sequence[int], shown: Bar) -
             name=folder.name,
             storage_path=str(settings.var / "tune"),
             verbose=0,
-            callbacks=[TrialsShown(shown, trials=len(pending), epochs=settings.train.epochs)],
+            callbacks=[TrialsShown(shown, trials=len(pending), epochs=_epochs(settings))],
         ),
     )
     failed = [r for r in tuner.fit() if r.error is not None]
@@ -129,14 +130,22 @@ def _fit(settings: Settings, folder: Path, pending: Sequence[int], shown: Bar) -
 def fit_fold(config: dict[str, Any], settings: Settings, folder: Path) -> None:
     """One trial: fit one fold through Ray Train and make a release of it, open its outer slice once, and keep all of it."""
     index = int(config["fold"])
+    noted = {"candidate": settings.fingerprint, "fold": index, "run": folder.name}
+    with ledger.Running(settings, noted) as trial:
+        skill_pct = _released(settings, folder, index)
+        trial.end({"skill_pct": skill_pct})
+    tune.report({"skill_pct": skill_pct, "epoch": _epochs(settings)})
+
+
+def _released(settings: Settings, folder: Path, index: int) -> dict[str, Any]:
+    """Of one fold; returns its skill, per baseline and horizon."""
     place = folder / f"fold-{index}"
-    entry = ledger.start(settings, {"candidate": settings.fingerprint, "fold": index, "run": folder.name})
     TorchTrainer(
         train_worker,
         train_loop_config={
             "settings": settings,
             "fold": index,
-            "folder": place / "fit",
+            "place": place,
             "warm": folder / f"fold-{index - 1}" / "fit" / "best" if settings.folds.warm_start and index else None,
         },
         scaling_config=strategy.scaling(settings.train),
@@ -152,8 +161,8 @@ def fit_fold(config: dict[str, Any], settings: Settings, folder: Path) -> None:
     chosen = plan_folds(settings, data)[index]
     provenance = {"settings": settings.fingerprint, "run": folder.name, "fold": str(index)}
     task = Task(selection.inner(data, chosen), chosen, dataset.spec(settings), settings.train.seed, place)
-    network = fold.finish(place / "fit" / "best", task.data, chosen, folder=place / "network", provenance=provenance)
-    made = release.release(task, network, settings.trees)
+    held = fold.finish(place / "fit" / "best", task.data, chosen, folder=place / "network", provenance=provenance)
+    made = release.release(task, held, neural.recalibrated(place / "anew" / "best", held), settings.trees)
     outer = fold.OuterSlice(data, chosen)
     table, tracker = fold.forecasts(made.forecaster, outer, made.tracker)
     pq.write_table(table, place / "forecasts.parquet")
@@ -164,29 +173,46 @@ def fit_fold(config: dict[str, Any], settings: Settings, folder: Path) -> None:
     draft = place / "score.tmp"
     draft.write_text(json.dumps({**told, **span}))
     draft.replace(place / "score.json")
-    ledger.end(settings, entry, {"skill_pct": told["skill_pct"]})
-    tune.report({"skill_pct": told["skill_pct"], "epoch": settings.train.epochs})
+    skill_pct: dict[str, Any] = told["skill_pct"]
+    return skill_pct
 
 
 def train_worker(config: dict[str, Any]) -> None:
-    """What every data-parallel worker of one fold runs."""
+    """What every data-parallel worker of one fold runs: a fit that validation measures, then one on all that is known."""
     settings: Settings = config["settings"]
+    place: Path = config["place"]
     data = dataset.read_symbols(settings)
     chosen = plan_folds(settings, data)[config["fold"]]
-    held = ray.train.get_checkpoint()
+    inner = selection.inner(data, chosen)
+    checkpoint = ray.train.get_checkpoint()
+    resume = Path(checkpoint.path) if checkpoint else None
 
-    def report_epoch(epoch: int, metrics: dict[str, float], path: Path | None) -> None:
-        checkpoint = ray.train.Checkpoint.from_directory(path) if path else None
-        ray.train.report({"epoch": epoch, **metrics}, checkpoint=checkpoint)
+    def fitted(folder: Path, resume: Path | None, again: progress.Epochs | None) -> None:
+        def report_epoch(epoch: int, metrics: dict[str, float], path: Path | None) -> None:
+            done = epoch + (settings.train.epochs if again else 0)
+            checkpoint = ray.train.Checkpoint.from_directory(path) if path else None
+            ray.train.report({"epoch": done, **metrics}, checkpoint=checkpoint)
 
-    loop.fit(
-        selection.inner(data, chosen),
-        chosen,
-        spec=dataset.spec(settings),
-        model=settings.model,
-        settings=settings.train,
-        folder=config["folder"],
-        worker=strategy.worker(settings.train, on_epoch=report_epoch),
-        resume=Path(held.path) if held else None,
-        warm=config["warm"],
-    )
+        loop.fit(
+            inner,
+            chosen,
+            spec=dataset.spec(settings),
+            model=settings.model,
+            settings=settings.train,
+            folder=folder,
+            worker=strategy.worker(settings.train, on_epoch=report_epoch),
+            resume=resume,
+            warm=config["warm"],
+            again=again,
+        )
+
+    is_again = resume is not None and progress.is_again(resume)
+    if not is_again:
+        fitted(place / "fit", resume, None)
+    best = collective.broadcast_from_rank_zero(progress.noted(place / "fit"))
+    fitted(place / "anew", resume if is_again else None, best)
+
+
+def _epochs(settings: Settings) -> int:
+    """Of both fits, if the first one runs to its end."""
+    return 2 * settings.train.epochs

@@ -17,7 +17,7 @@ from heliograph.backtest import run as replay
 from heliograph.cluster import strategy
 from heliograph.cluster.trials import SKILL, VALUE
 from heliograph.config.settings import Settings
-from heliograph.core.errors import ConfigError, InvariantBroken
+from heliograph.core.errors import ConfigError, CorruptPart, DataError, InvariantBroken
 from heliograph.core.timeframe import parse
 from heliograph.lake import read
 from heliograph.sources.catalog import rules_of
@@ -31,21 +31,23 @@ from heliograph.wiring import catalogue
 def trial(config: dict[str, Any], settings: Settings, folds: Sequence[Fold], folder: Path) -> None:
     """Fit ``config["fold"]`` of ``config["candidate"]``, whose point is the rest, and note the outcome in ``folder``.
 
-    It is noted in the ledger before it runs. What the settings themselves make impossible is an outcome too; anything
-    else that breaks is Tune's to try again.
+    It is noted in the ledger before it runs. What the settings themselves make impossible, on these candles, is an
+    outcome too; anything else that breaks is Tune's to try again.
     """
     number, index = int(config["candidate"]), int(config["fold"])
     point = {name: value for name, value in config.items() if name not in ("candidate", "fold")}
     candidate = space.candidate(settings, point)
     started_s = time.monotonic()
     noted = {"candidate": candidate.fingerprint, "fold": index, "run": folder.name, "number": number, **point}
-    entry = ledger.start(candidate, noted)
-    try:
-        told = _valued(candidate, folds[index])
-        outcome = Outcome(told.pop(VALUE), "", told, time.monotonic() - started_s)
-    except (ConfigError, InvariantBroken) as e:
-        outcome = Outcome(None, str(e), {}, time.monotonic() - started_s)
-    ledger.end(candidate, entry, outcome.metrics, state="failed" if outcome.value is None else "done")
+    with ledger.Running(candidate, noted) as running:
+        try:
+            told = _valued(candidate, folds[index])
+            outcome = Outcome(told.pop(VALUE), "", told, time.monotonic() - started_s)
+        except CorruptPart:
+            raise
+        except (ConfigError, DataError, InvariantBroken) as e:
+            outcome = Outcome(None, str(e), {}, time.monotonic() - started_s)
+        running.end(outcome.metrics, state="failed" if outcome.value is None else "done", error=outcome.error)
     outcomes.write_fold(folder, number, index, outcome)
     tune.report({VALUE: outcome.value, "epoch": candidate.train.epochs})
 

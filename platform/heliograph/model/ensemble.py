@@ -89,10 +89,6 @@ class EnsembleForecaster:
             return said
         return replace(said, confidence_BH=self.confidence.apply(said, x_BTF[:, -1]))
 
-    def assured(self, confidence: Confidence) -> Self:
-        """The same members, as sure as was measured."""
-        return type(self)(self.members, self.weight_HM, confidence=confidence)
-
     def state(self) -> tuple[Tensors, dict[str, Any]]:
         """What `restore` makes the same forecaster of: the members' own under ``members.<i>.``."""
         tensors: Tensors = {"weight_HM": self.weight_HM}
@@ -147,7 +143,7 @@ def pooled(said: Sequence[Forecast], weight_HM: FloatArray) -> Forecast:
     )
 
 
-def weights(loss_MH: FloatArray, *, temperature_pct: float = 0.5, shrinkage: float = 0.5) -> FloatArray:
+def weights(loss_MH: FloatArray, *, temperature_pct: float = 2.0, shrinkage: float = 0.5) -> FloatArray:
     """How much each member counts at each horizon; float64[H, M].
 
     Args:

@@ -32,8 +32,8 @@ _HALF_LIFE_MS = 90 * 86_400_000  # of a loss: who was good lately counts more
 _REGIME_MS = 365 * 86_400_000
 
 
-def blend(task: Task, members: Sequence[Fitted]) -> Fitted:
-    """The members' ensemble for each symbol that all of them have; one and the same where all members are global.
+def weighed(task: Task, members: Sequence[Fitted]) -> FloatArray:
+    """How much each member counts at each horizon by its losses on the validation slice, float64[H, M].
 
     Args:
         members: fitted on the task; none of them may have learned from its validation slice more than when to stop.
@@ -41,16 +41,25 @@ def blend(task: Task, members: Sequence[Fitted]) -> Fitted:
     Raises:
         ConfigError: no member, no common symbol, or no origin in the validation slice.
     """
-    if not members:
-        raise ConfigError("an ensemble needs a member: name forecasters that were fitted")
-    symbols = [d.symbol for d in task.data if all(d.symbol in fitted for fitted in members)]
-    loss_MH = np.stack([_trailing_loss(task, {s: fitted[s] for s in symbols}) for fitted in members])
-    weight_HM = weights(loss_MH)
-    made: dict[tuple[int, ...], Any] = {}
-    for symbol in symbols:
+    symbols = _common(task, members)
+    return weights(np.stack([_trailing_loss(task, {s: fitted[s] for s in symbols}) for fitted in members]))
+
+
+def blend(task: Task, members: Sequence[Fitted], weight_HM: FloatArray) -> dict[str, EnsembleForecaster]:
+    """The members' ensemble for each symbol that all of them have; one and the same where all members are global.
+
+    Raises:
+        ConfigError: no member.
+    """
+    made: dict[tuple[int, ...], EnsembleForecaster] = {}
+    by_symbol = {}
+    for symbol in _common(task, members):
         own: list[Any] = [fitted[symbol] for fitted in members]
-        made.setdefault(tuple(id(m) for m in own), EnsembleForecaster(own, weight_HM))
-    return {s: made[tuple(id(fitted[s]) for fitted in members)] for s in symbols}
+        key = tuple(id(m) for m in own)
+        if key not in made:
+            made[key] = EnsembleForecaster(own, weight_HM)
+        by_symbol[symbol] = made[key]
+    return by_symbol
 
 
 def track(task: Task, fitted: Fitted) -> Tracker:
@@ -120,6 +129,13 @@ class Validation:
             quantile_NHQ=np.concatenate([predict(fitted[d.symbol], d, rows).quantile_BHQ for d, rows in chosen]),
             y_NH=np.concatenate([d.log_return_NH[rows] for d, rows in chosen]),
         )
+
+
+def _common(task: Task, members: Sequence[Fitted]) -> list[str]:
+    """Symbols that all members have."""
+    if not members:
+        raise ConfigError("an ensemble needs a member: name forecasters that were fitted")
+    return [d.symbol for d in task.data if all(d.symbol in fitted for fitted in members)]
 
 
 def _trailing_loss(task: Task, fitted: dict[str, Forecaster]) -> FloatArray:

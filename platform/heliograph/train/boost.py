@@ -5,7 +5,7 @@ Shapes: N origins of all symbols, F features, K features that the trees read, H 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from heliograph.model.har import Har
 from heliograph.model.spec import Spec
 from heliograph.model.trees import PARTS, TreesForecaster, columns, corrected, gaps, predict
 from heliograph.train.pool import realised_log_vol
-from heliograph.train.protocol import Fit, Fitted, Task
+from heliograph.train.protocol import Task
 from heliograph.windows.sample import SymbolData
 
 FloatArray = npt.NDArray[np.float64]
@@ -32,15 +32,6 @@ _REACH_Z = 30.0  # a print at a hundredth of the price must not set tomorrow's q
 _WEIGHT = (0.1, 5.0)
 _SHRUNK_BARS = 8.0  # a slope of this horizon is half its own
 _SHARES = (0.0, 0.25, 0.5, 0.75)  # of the rounds, where all of them together do harm
-
-
-def fits(settings: TreeSettings) -> Fit:
-    """One forecaster for all symbols of a task."""
-
-    def fit(task: Task) -> Fitted:
-        return dict.fromkeys((d.symbol for d in task.data), boost(task, settings))
-
-    return fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +79,22 @@ def boost(task: Task, settings: TreeSettings) -> TreesForecaster:
     held = Rows.of(spec, task.data, [thinned(d, task.validation_rows(d), settings.every_bars) for d in task.data])
     if not train.symbol_N.size or not held.symbol_N.size:
         raise ConfigError(f"fold {task.fold.index} has no origin to train trees on: take a longer history")
-    har = Har.fit(spec, last_NF=train.last_NF, log_return_NH=train.y_NH, realised_NH=train.realised_NH)
-    cone = Cone.fit(spec, train.y_NH / har.scale(train.last_NF), train.setup_NH)
-    correction, direction = _grown(train, har, settings=settings, seed=task.seed)
-    correction = _kept(correction, held, har, cone)
-    plain = TreesForecaster(
-        har, cone, correction=correction, direction=direction, slope_H=np.ones(len(spec.horizons_bars))
-    )
+    rounds_H = [rounds_at(settings, bars) for bars in spec.horizons_bars]
+    plain = _forecaster(train, task, settings, rounds_H, np.ones(len(rounds_H)))
+    correction = _kept(plain.correction, held, plain.har, plain.cone)
     slope_H = _slopes(plain, held)
-    return TreesForecaster(har, cone, correction=correction, direction=direction, slope_H=slope_H)
+    return TreesForecaster(plain.har, plain.cone, correction=correction, direction=plain.direction, slope_H=slope_H)
+
+
+def anew(task: Task, settings: TreeSettings, held: TreesForecaster) -> TreesForecaster:
+    """Fit scale, cone and trees on all that is known before the test slice.
+
+    Args:
+        held: fitted on the train slice: as many trees are grown as were kept of it, and its slopes stay.
+    """
+    known = Rows.of(task.spec, task.data, [thinned(d, task.rows(d), settings.every_bars) for d in task.data])
+    rounds_H = [booster.current_iteration() if booster else 0 for booster in held.correction]
+    return _forecaster(known, task, settings, rounds_H, held.slope_H)
 
 
 def thinned(data: SymbolData, rows: IntArray, every_bars: int) -> IntArray:
@@ -163,7 +161,18 @@ class Loss:
 Boosters = tuple[lgb.Booster | None, ...]
 
 
-def _grown(train: Rows, har: Har, *, settings: TreeSettings, seed: int) -> tuple[Boosters, Boosters]:
+def _forecaster(
+    on: Rows, task: Task, settings: TreeSettings, rounds_H: Sequence[int], slope_H: FloatArray
+) -> TreesForecaster:
+    har = Har.fit(task.spec, last_NF=on.last_NF, log_return_NH=on.y_NH, realised_NH=on.realised_NH)
+    cone = Cone.fit(task.spec, on.y_NH / har.scale(on.last_NF), on.setup_NH)
+    correction, direction = _grown(on, har, rounds_H, settings=settings, seed=task.seed)
+    return TreesForecaster(har, cone, correction=correction, direction=direction, slope_H=slope_H)
+
+
+def _grown(
+    train: Rows, har: Har, rounds_H: Sequence[int], *, settings: TreeSettings, seed: int
+) -> tuple[Boosters, Boosters]:
     spec = har.spec
     scale_NH = har.scale(train.last_NF)
     x_NK = np.ascontiguousarray(train.last_NF[:, list(columns(spec))])
@@ -172,17 +181,18 @@ def _grown(train: Rows, har: Har, *, settings: TreeSettings, seed: int) -> tuple
         return nothing, nothing
     fixed: dict[str, Any] = {"max_bin": settings.bins, "verbose": -1, "feature_pre_filter": False}
     grid = lgb.Dataset(x_NK, label=np.zeros(x_NK.shape[0]), params=fixed, free_raw_data=False).construct()
-    corrections, directions = [], []
+    corrections: list[lgb.Booster | None] = []
+    directions: list[lgb.Booster | None] = []
     for h, horizon in enumerate(spec.horizons_bars):
         z_N = np.clip(train.y_NH[:, h] / scale_NH[:, h], -_REACH_Z, _REACH_Z)
         loss = Loss.of(z_N, spec.levels)
         objective = loss.objective(z_N, _weights(scale_NH[:, h], train.symbol_N))
-        rounds = rounds_at(settings, horizon)
         chosen = fixed | _params(settings, z_N.size, seed + h)
-        corrections.append(lgb.train(chosen | {"objective": objective, "num_class": PARTS}, grid, rounds))
+        shaped = chosen | {"objective": objective, "num_class": PARTS}
+        corrections.append(lgb.train(shaped, grid, rounds_H[h]) if rounds_H[h] else None)
         up = lgb.Dataset(x_NK, label=(z_N > 0).astype(np.float64), params=fixed, reference=grid)
         binary = {"objective": "binary", "boost_from_average": False, "lambda_l2": settings.l2 * 0.25}
-        directions.append(lgb.train(chosen | binary, up, rounds))
+        directions.append(lgb.train(chosen | binary, up, rounds_at(settings, horizon)))
     return tuple(corrections), tuple(directions)
 
 

@@ -22,6 +22,7 @@ from heliograph.model import losses
 from heliograph.model.losses import Targets
 from heliograph.model.network import Network
 from heliograph.train.pool import Batches, plan_epoch
+from heliograph.train.progress import Epochs
 
 IntArray = npt.NDArray[np.int64]
 
@@ -39,13 +40,20 @@ def fit(
     train_rows: Sequence[IntArray],
     validation_rows: IntArray,
     settings: TrainSettings,
+    *,
+    again: Epochs | None = None,
 ) -> dict[str, int]:
-    """Fit the network's companions in place; returns the best epoch of each, 0 where it stays as it began."""
+    """Fit the network's companions in place; returns the best epoch of each, 0 where it stays as it began.
+
+    Args:
+        again: each is fitted for just so many epochs; validation is not asked.
+    """
     network.eval()
     rows = plan_epoch(train_rows, samples=settings.companion_samples, seed=settings.seed, epoch=settings.epochs)
     seen, watched = _Frozen(network, batches, rows), _Frozen(network, batches, validation_rows)
     generator = np.random.default_rng([settings.seed, settings.epochs])
-    return {name: _fit_one(name, network, seen, watched, settings, generator) for name in NAMES}
+    told = {} if again is None else again._asdict()
+    return {name: _fit_one(name, network, seen, watched, settings, generator, told.get(name)) for name in NAMES}
 
 
 class _Frozen:
@@ -74,20 +82,21 @@ def _fit_one(
     watched: _Frozen,
     settings: TrainSettings,
     generator: np.random.Generator,
+    epochs: int | None,
 ) -> int:
     head = network.companions[name]
     _begin(head, settings.seed)
     optimizer = torch.optim.AdamW(head.requires_grad_(True).parameters(), lr=_RATE, weight_decay=_DECAY)
     best, best_epoch, kept = _judged(name, network, watched), 0, copy.deepcopy(head.state_dict())
     size = min(settings.batch_size, seen.state_NS.shape[0])
-    for epoch in range(settings.companion_epochs):
+    for epoch in range(settings.companion_epochs if epochs is None else epochs):
         order = torch.from_numpy(generator.permutation(seen.state_NS.shape[0])).to(seen.state_NS.device)
         for batch in torch.split(order, size):
             optimizer.zero_grad(set_to_none=True)
             seen.loss(name, network, batch).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         now = _judged(name, network, watched)
-        if now < best:
+        if epochs is not None or now < best:
             best, best_epoch, kept = now, epoch + 1, copy.deepcopy(head.state_dict())
     head.load_state_dict(kept)
     head.requires_grad_(False)

@@ -13,11 +13,12 @@ import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 from urllib.parse import quote, unquote
 
 from heliograph.config.settings import Settings
-from heliograph.core.errors import ConfigError, CorruptPart
+from heliograph.core.errors import ConfigError, CorruptPart, HeliographError
 from heliograph.core.ports import Clock
 from heliograph.telemetry.clock import SystemClock
 from heliograph.train.place import trials_of
@@ -38,8 +39,9 @@ class Trial:
         told: whatever was noted when it started: fold, run, settings, seed, …
         started_ts_ms: UTC epoch ms; None where an older release noted it.
         ended_ts_ms: None while it runs, or where it was killed.
-        state: how it ended; ``started`` where nobody said so.
+        state: how it ended; ``started`` where nobody said so: it runs, or it was killed.
         metrics: what it reached.
+        error: the sentence of the error that it failed with; empty otherwise.
     """
 
     id: str
@@ -49,6 +51,37 @@ class Trial:
     ended_ts_ms: int | None
     state: str
     metrics: Mapping[str, Any]
+    error: str = ""
+
+
+class Running:
+    """A trial from its start on, as a context: where the block raises, the trial has failed with that error.
+
+    Whatever kills the process leaves it ``started``, and so does what asks it to go: `KeyboardInterrupt`, `SystemExit`.
+
+    Args:
+        where, trial: see `start`; it is noted at once.
+
+    Attributes:
+        id: of the trial.
+    """
+
+    def __init__(self, where: Settings | Path, trial: Mapping[str, Any]) -> None:
+        self.id = start(where, trial)
+        self._where = where
+
+    def end(self, metrics: Mapping[str, Any], *, state: Ended = "done", error: str = "") -> None:
+        """See `end`."""
+        end(self._where, self.id, metrics, state=state, error=error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception):
+            self.end({}, state="failed", error=_sentence(error))
 
 
 def start(where: Settings | Path, trial: Mapping[str, Any], *, clock: Clock | None = None) -> str:
@@ -78,18 +111,26 @@ def start(where: Settings | Path, trial: Mapping[str, Any], *, clock: Clock | No
 
 
 def end(
-    where: Settings | Path, trial: str, metrics: Mapping[str, Any], *, state: Ended = "done", clock: Clock | None = None
+    where: Settings | Path,
+    trial: str,
+    metrics: Mapping[str, Any],
+    *,
+    state: Ended = "done",
+    error: str = "",
+    clock: Clock | None = None,
 ) -> None:
     """Note how a trial ended; the first word on a trial stands.
 
     Args:
         trial: what `start` returned.
         metrics: what it reached, as JSON.
+        error: what it failed with, in a sentence.
 
     Raises:
         ConfigError: the place can't be written, or has no room.
     """
-    word = {"id": trial, "ended_ts_ms": (clock or SystemClock()).now_ms(), "state": state, "metrics": dict(metrics)}
+    ended_ts_ms = (clock or SystemClock()).now_ms()
+    word = {"id": trial, "ended_ts_ms": ended_ts_ms, "state": state, "metrics": dict(metrics), "error": error}
     place = trials_of(where)
     if isinstance(place, Path):
         _append(place / _ENDED, _line(word))
@@ -135,7 +176,16 @@ def _trial(told: dict[str, Any], word: Mapping[str, Any]) -> Trial:
         ended_ts_ms=word.get("ended_ts_ms"),
         state=word.get("state", "started"),
         metrics=word.get("metrics", {}),
+        error=word.get("error", ""),
     )
+
+
+def _sentence(error: Exception) -> str:
+    """What an error says, without the traceback that a worker's error brings along."""
+    told = str(error).strip()
+    if isinstance(error, HeliographError):
+        return told
+    return told.rpartition("\n")[2] if "\n" in told else f"{type(error).__name__}: {told}"
 
 
 def _line(told: Mapping[str, Any]) -> bytes:

@@ -16,19 +16,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 from torch import distributed
 
 from heliograph.config.learning import ModelSettings, TrainSettings
-from heliograph.core.errors import ConfigError, InvariantBroken, SchemaMismatch
+from heliograph.core.errors import ConfigError, CorruptPart, DataError, InvariantBroken, SchemaMismatch
 from heliograph.model import losses
 from heliograph.model.network import Network
 from heliograph.model.neural import read_network, save_network
-from heliograph.model.spec import Spec
+from heliograph.model.spec import SIGMA_FLOOR, Spec
 from heliograph.train import companions
 from heliograph.train import progress as checkpoints
 from heliograph.train.engine import Engine, MakeEngine, TorchEngine, Weights, Wrap, as_is
 from heliograph.train.pool import Batches, Pool, plan_epoch
-from heliograph.train.progress import Progress
+from heliograph.train.progress import Epochs, Progress
 from heliograph.windows.folds import Fold
 from heliograph.windows.sample import SymbolData
 
@@ -41,6 +42,8 @@ _LAST_RATE = 0.02
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _VALIDATION_ROWS = 16_384
 _VALIDATION_BATCH = 2_048
+_LEAST_MOVING = 0.5  # of the training windows: on fewer no scale of moves can be measured
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ def fit(  # noqa: PLR0913 - a fit is all of these
     worker: Worker = ALONE,
     resume: Path | None = None,
     warm: Path | None = None,
+    again: Epochs | None = None,
 ) -> Path:
     """Train on the fold's train slice and keep the epoch that served its validation slice best.
 
@@ -105,6 +109,8 @@ def fit(  # noqa: PLR0913 - a fit is all of these
         resume: a checkpoint's folder, to go on from exactly there.
         warm: the folder of a network or of its forecaster, e.g. of the fold before: its weights are where this fit
             starts; scales and baseline are measured anew. A resumed fit needs it no more.
+        again: what a fit of this fold found best: train on all that is known before the test slice, for just so many
+            epochs. Nothing is left to validate; metrics of validation are left out.
 
     Returns:
         The folder of the best epoch's network; it is the one that the fit started from where training never beat it.
@@ -112,27 +118,34 @@ def fit(  # noqa: PLR0913 - a fit is all of these
     Raises:
         ConfigError: too few windows, a batch that the workers can't share evenly, or a warm start of another size.
         SchemaMismatch: the warm start was trained on other features, horizons or levels.
-        DataError: too few training rows for the volatility model.
+        DataError: too few training rows for the volatility model, or the price stood still in them.
+        CorruptPart: the checkpoint or the warm start is torn.
         InvariantBroken: the loss is not finite.
     """
     _check_shares(settings, worker.world_size)
     pool = Pool.of(train, spec)
-    train_rows = pool.rows(train, fold.train, spec, labelled_by_ms=fold.validation[0])
+    known, known_ms = (
+        (fold.train, fold.validation[0]) if again is None else ((fold.train[0], fold.test[0]), fold.test[0])
+    )
+    train_rows = pool.rows(train, known, spec, labelled_by_ms=known_ms)
     validation_rows = pool.rows(train, fold.validation, spec, labelled_by_ms=fold.test[0])
-    _check_rows(fold, train_rows, validation_rows, settings)
+    _check_rows(fold, train_rows, validation_rows, settings, empty=_empty(pool, spec))
+    _check_moves(fold, pool, np.concatenate(train_rows))
 
     torch.manual_seed(settings.seed)
     network = Network(spec, model)
     network.adopt(pool.standards(spec, np.concatenate(train_rows)))
-    if warm:
+    if warm and not resume:
         take_over(network, warm)
     engine = (worker.make_engine or _torch_engine(worker))(network, settings)
     batches = Batches(pool, engine.network)
     watched = _thinned(np.concatenate(validation_rows), worker.world_size)
     judge = _Judge(engine, batches, watched, worker)
 
-    progress, best = checkpoints.read(resume, engine) if resume else judge.start()
-    while not progress.is_over(epochs=settings.epochs, patience_epochs=settings.patience_epochs):
+    progress, best = _resumed(resume, engine) if resume else judge.start()
+    progress = replace(progress, is_again=again is not None)
+    epochs = settings.epochs if again is None else again.quantiles
+    while not progress.is_over(epochs=epochs, patience_epochs=settings.patience_epochs):
         epoch = progress.epochs_done
         rows = plan_epoch(train_rows, samples=settings.samples_per_epoch, seed=settings.seed, epoch=epoch)
         train_loss = run_epoch(engine, batches, rows, settings, epoch=epoch, worker=worker)
@@ -147,8 +160,9 @@ def fit(  # noqa: PLR0913 - a fit is all of these
     if worker.rank == 0:
         kept = judge.network
         kept.load_state_dict(best)
-        companions.fit(kept, batches, train_rows, watched, settings)
+        found = companions.fit(kept, batches, train_rows, watched, settings, again=again)
         save_network(folder / "best", kept)
+        checkpoints.note(folder, Epochs(progress.best_epoch, **found))
     return folder / "best"
 
 
@@ -158,8 +172,12 @@ def take_over(network: Network, folder: Path) -> None:
     Raises:
         ConfigError: there is no network in the folder, or one of another size.
         SchemaMismatch: it was trained on other features, horizons or levels.
+        CorruptPart: its bytes are damaged.
     """
-    before = read_network(folder)
+    try:
+        before = read_network(folder)
+    except CorruptPart as e:
+        raise CorruptPart(f"no warm start from a torn network: {e}, or start cold") from e
     for name in ("feature_names", "horizons_bars", "levels", "window_bars", "timeframe"):
         was, now = getattr(before.spec, name), getattr(network.spec, name)
         if was != now:
@@ -275,14 +293,45 @@ def _check_shares(settings: TrainSettings, world_size: int) -> None:
         )
 
 
-def _check_rows(fold: Fold, train: list[IntArray], validation: list[IntArray], settings: TrainSettings) -> None:
+def _check_rows(
+    fold: Fold, train: list[IntArray], validation: list[IntArray], settings: TrainSettings, *, empty: list[str]
+) -> None:
     for name, rows in (("train", train), ("validation", validation)):
         count = sum(r.size for r in rows)
         if count < settings.batch_size:
+            remedy = (
+                f"{', '.join(empty[:_NAMED])} {'has' if len(empty) == 1 else 'have'} no value at any bar: leave "
+                f"{'it' if len(empty) == 1 else 'them'} out of features.names, or fetch the history that they need"
+                if empty
+                else "fetch more history, or lower folds.count or folds.test_bars"
+            )
             raise ConfigError(
                 f"the {name} slice of fold {fold.index} has {count} usable windows, fewer than train.batch_size "
-                f"{settings.batch_size}: fetch more history, or lower folds.count or folds.test_bars"
+                f"{settings.batch_size}: {remedy}"
             )
+
+
+def _check_moves(fold: Fold, pool: Pool, rows: IntArray) -> None:
+    if (pool.sigma_N[rows] > SIGMA_FLOOR).mean() < _LEAST_MOVING:
+        raise DataError(
+            f"the price stands still at most windows of the train slice of fold {fold.index}: leave symbols whose price "
+            "does not move out of train.symbols"
+        )
+
+
+def _empty(pool: Pool, spec: Spec) -> list[str]:
+    """Features without a finite value at any bar."""
+    count_F = np.isfinite(pool.x_NF).sum(axis=0).tolist()
+    return [name for name, count in zip(spec.feature_names, count_F, strict=True) if not count]
+
+
+def _resumed(path: Path, engine: Engine) -> tuple[Progress, Weights]:
+    try:
+        return checkpoints.read(path, engine)
+    except (ConfigError, CorruptPart, SafetensorError, OSError, ValueError, KeyError, TypeError) as e:
+        raise CorruptPart(
+            f"the checkpoint at {path} is torn or gone: remove {path.parent}, and the fit begins anew"
+        ) from e
 
 
 def _thinned(rows: IntArray, world_size: int) -> IntArray:
@@ -293,6 +342,8 @@ def _thinned(rows: IntArray, world_size: int) -> IntArray:
 
 
 def _metrics(train_loss: float, pinball: float, progress: Progress) -> dict[str, float]:
+    if progress.is_again:
+        return {"train_loss_again": train_loss}
     return {
         "train_loss": train_loss,
         "validation_pinball": pinball,

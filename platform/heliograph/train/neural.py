@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from heliograph.config.learning import ModelSettings, TrainSettings
-from heliograph.model.neural import NetworkForecaster
-from heliograph.train import fold, loop
+from heliograph.model.neural import NetworkForecaster, load_network
+from heliograph.train import fold, loop, progress
 from heliograph.train.protocol import Task
 
 
 def fit(
     task: Task, *, model: ModelSettings, settings: TrainSettings, warm: Path | None = None
 ) -> Mapping[str, NetworkForecaster]:
-    """One network for all symbols of the task; its seed is the task's.
+    """One network for all symbols of the task, trained on its train slice; its seed is the task's.
 
     Args:
         warm: folder of a network or its forecaster, e.g. ``model`` of the fold before, whose weights this one starts from.
@@ -34,3 +34,28 @@ def fit(
     )
     forecaster = fold.finish(best, task.data, task.fold, folder=task.folder / "model", provenance={})
     return dict.fromkeys((d.symbol for d in task.data), forecaster)
+
+
+def anew(
+    task: Task, held: NetworkForecaster, *, model: ModelSettings, settings: TrainSettings
+) -> Mapping[str, NetworkForecaster]:
+    """The network once more, trained on all that is known before the test slice.
+
+    Args:
+        held: what `fit` made of the task: this one is trained for as many epochs, and keeps its calibration.
+    """
+    best = loop.fit(
+        task.data,
+        task.fold,
+        spec=task.spec,
+        model=model,
+        settings=settings.model_copy(update={"seed": task.seed}),
+        folder=task.folder / "anew",
+        again=progress.noted(task.folder),
+    )
+    return dict.fromkeys((d.symbol for d in task.data), recalibrated(best, held))
+
+
+def recalibrated(best: Path, held: NetworkForecaster) -> NetworkForecaster:
+    """The network of a fit on all that is known, with the calibration of the one that validation could measure."""
+    return NetworkForecaster(load_network(best), held.calibration)

@@ -6,12 +6,21 @@ import json
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from heliograph.model.network import Network
 from heliograph.model.neural import load_network, save_network
 from heliograph.train.engine import Engine, Weights
 
-_PROGRESS, _BEST = "progress.json", "best"
+_PROGRESS, _BEST, _EPOCHS = "progress.json", "best", "epochs.json"
+
+
+class Epochs(NamedTuple):
+    """After how many epochs each part of a network served validation best; 0 is before the first."""
+
+    quantiles: int
+    setup: int
+    direction: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +32,14 @@ class Progress:
         baseline: validation pinball of the untrained network, which is that of the pooled volatility model.
         best: least validation pinball so far, that of the network before the first epoch included.
         best_epoch: epochs that had been done then; 0 is the network before the first.
+        is_again: the fit goes over all that is known, and its newest epoch counts as the best.
     """
 
     epochs_done: int
     baseline: float
     best: float
     best_epoch: int
+    is_again: bool = False
 
     @classmethod
     def start(cls, pinball: float) -> Progress:
@@ -39,16 +50,34 @@ class Progress:
         """One epoch further.
 
         >>> Progress.start(2.0).after(1.0).after(1.5)
-        Progress(epochs_done=2, baseline=2.0, best=1.0, best_epoch=1)
+        Progress(epochs_done=2, baseline=2.0, best=1.0, best_epoch=1, is_again=False)
         """
         done = self.epochs_done + 1
-        if pinball < self.best:
+        if self.is_again or pinball < self.best:
             return replace(self, epochs_done=done, best=pinball, best_epoch=done)
         return replace(self, epochs_done=done)
 
     def is_over(self, *, epochs: int, patience_epochs: int) -> bool:
         """True where all epochs are done, or the last few brought nothing."""
         return self.epochs_done >= epochs or self.epochs_done - self.best_epoch >= patience_epochs
+
+
+def note(folder: Path, epochs: Epochs) -> None:
+    """Keep them in the folder of a finished fit."""
+    draft = folder / f".{_EPOCHS}"
+    draft.write_text(json.dumps(epochs._asdict()))
+    draft.replace(folder / _EPOCHS)
+
+
+def noted(folder: Path) -> Epochs | None:
+    """What `note` kept; None while the fit goes on."""
+    path = folder / _EPOCHS
+    return Epochs(**json.loads(path.read_text())) if path.exists() else None
+
+
+def is_again(checkpoint: Path) -> bool:
+    """True where the checkpoint's fit goes over all that is known."""
+    return bool(json.loads((checkpoint / _PROGRESS).read_text())["is_again"])
 
 
 def weights_of(network: Network) -> Weights:

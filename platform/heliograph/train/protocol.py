@@ -111,8 +111,8 @@ class Release:
     """
 
     of: str
-    track: Callable[[Task, Fitted], Tracker]
-    assure: Callable[[Task, Fitted], Confidence]
+    track: Callable[[Task], Tracker]
+    assure: Callable[[Task], Confidence]
 
 
 def moment_ms(text: str, *, is_end: bool = False) -> int:
@@ -307,9 +307,9 @@ def refit(
     truth = _truth(data, opened, rows, fold=fold, spec=spec)
     last_NF = np.concatenate([d.x_NF[rows[d.symbol]] for d in opened])
     for name, release in (releases or {}).items():
-        plain, by = said[release.of], fitted[release.of]
-        wide = tracked(truth, plain, release.track(task, by))
-        said[name] = assured(wide, plain, release.assure(task, by), last_NF)
+        plain = said[release.of]
+        wide = tracked(truth, plain, release.track(task))
+        said[name] = assured(wide, plain, release.assure(task), last_NF)
     return Outcome(truth, said)
 
 

@@ -10,6 +10,7 @@ from heliograph.model.neural import NetworkForecaster
 from heliograph.model.spec import Forecaster
 from heliograph.model.tracker import Tracker
 from heliograph.train import anchors, assure, blend, boost, fold
+from heliograph.train.fits import for_all
 from heliograph.train.protocol import Task
 
 
@@ -21,19 +22,25 @@ class Released:
     tracker: Tracker
 
 
-def release(task: Task, network: NetworkForecaster, settings: TreeSettings) -> Released:
+def release(task: Task, held: NetworkForecaster, network: NetworkForecaster, settings: TreeSettings) -> Released:
     """Boost trees on the task, average them with its network, and measure on validation how sure both are together.
+
+    Args:
+        held: the network of the train slice, which validation may measure.
+        network: the one that is trained on all that is known; it is released, and so are trees that are.
 
     Raises:
         ConfigError: no origin in the train or the validation slice.
         DataError: too few training rows are finite.
     """
-    symbols = [d.symbol for d in task.data]
-    blended = blend.blend(task, [boost.fits(settings)(task), dict.fromkeys(symbols, network)])
-    (plain,) = {id(f): f for f in blended.values()}.values()
-    assert isinstance(plain, EnsembleForecaster), "trees and network are of all symbols"
-    made = plain.assured(assure.confidence(task, blended))
-    return Released(made, blend.track(task, dict.fromkeys(symbols, made)))
+    trees = boost.boost(task, settings)
+    members = [for_all(task, trees), for_all(task, held)]
+    weight_HM = blend.weighed(task, members)
+    blended = blend.blend(task, members, weight_HM)
+    made = EnsembleForecaster(
+        [boost.anew(task, settings, trees), network], weight_HM, confidence=assure.confidence(task, blended)
+    )
+    return Released(made, blend.track(task, blended))
 
 
 def rivals(task: Task) -> dict[str, Forecaster]:

@@ -320,6 +320,11 @@ def auc(score_N: FloatArray, came_N: BoolArray) -> float:
     return float((ranks(score_N)[came_N].sum() - num_true * (num_true + 1) / 2) / (num_true * num_false))
 
 
+def width_class(stated_N: FloatArray) -> IntArray:
+    """Which of the classes of equal width on [0, 1] each probability is in."""
+    return np.minimum((stated_N * _WIDTH_BINS).astype(np.int64), _WIDTH_BINS - 1)
+
+
 def reliability(
     stated_N: FloatArray, came_N: BoolArray, *, of_equal: Literal["width", "count"] = "width"
 ) -> Reliability:
@@ -331,7 +336,7 @@ def reliability(
     (0.5, 1.0)
     """
     if of_equal == "width":
-        class_N = np.minimum((stated_N * _WIDTH_BINS).astype(np.int64), _WIDTH_BINS - 1)
+        class_N = width_class(stated_N)
     else:
         class_N = np.empty(stated_N.size, dtype=np.int64)
         for k, tenth in enumerate(np.array_split(np.argsort(stated_N, kind="stable"), _DECILES)):

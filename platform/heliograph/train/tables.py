@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from heliograph.model.calibrate import pinball
 from heliograph.model.spec import Spec
-from heliograph.train import score
+from heliograph.train import chance, score
 from heliograph.train.said import Outcome, Said, Truth
 
 FloatArray = npt.NDArray[np.float64]
@@ -76,7 +76,9 @@ class Confidence:
         hit_rate: of all origins; ``top_hit`` of the most confident tenth, ``top_stated`` what was stated there.
         abstention: hit rate of the most confident share, from all of them down to a tenth by tenths.
         is_monotone: nowhere does the curve fall by more than one standard error of its smaller share.
+        top_error: standard error of ``top_hit`` less ``top_stated``.
         auc, brier_skill_pct, ece: of the probability of a rise; Brier skill over the rate of rises of all origins.
+        ece_of_chance: what ``ece`` would be on average if every stated probability were true; see `train.chance`.
         rank_ic: mean rank correlation of that probability and the return across the symbols of a moment.
     """
 
@@ -84,11 +86,13 @@ class Confidence:
     hit_rate: float
     top_hit: float
     top_stated: float
+    top_error: float
     abstention: tuple[float, ...]
     is_monotone: bool
     auc: float
     brier_skill_pct: float
     ece: float
+    ece_of_chance: float
     rank_ic: float
 
 
@@ -173,6 +177,9 @@ def _confidence(truth: Truth, said: Said, h: int, horizon_bars: int) -> Confiden
     is_right = ((median_N >= 0) == (y_N > 0))[moved]
     rose, up = (y_N > 0)[moved], up_N[moved]
     hit_rate, hits, stated = score.hits_by_confidence(median_N, y_N, sure_N)
+    horizon_ms = int((truth.end_ts_ms_NH[:, h] - truth.known_ts_ms).max(initial=1))
+    block_N = chance.blocks(truth.known_ts_ms[moved], horizon_ms)
+    top_N = np.argsort(sure_N[moved], kind="stable")[-(-rose.size * (_BINS - 1) // _BINS) :]
     curve = score.abstention(is_right, sure_N[moved])
     brier = float(((up - rose) ** 2).mean()) if rose.size else float("nan")
     variance = float(rose.mean() * (1 - rose.mean())) if rose.size else float("nan")
@@ -181,11 +188,13 @@ def _confidence(truth: Truth, said: Said, h: int, horizon_bars: int) -> Confiden
         hit_rate=hit_rate,
         top_hit=hits[-1],
         top_stated=stated[-1],
+        top_error=chance.standard_error((is_right - sure_N[moved])[top_N], block_N[top_N]),
         abstention=curve,
         is_monotone=is_monotone(curve, int(moved.sum())),
         auc=score.auc(up, rose),
         brier_skill_pct=100.0 * (1.0 - brier / variance) if variance else float("nan"),
         ece=score.reliability(up, rose).error,
+        ece_of_chance=chance.calibration_error(up, rose, score.width_class(up), block_N),
         rank_ic=score.rank_ic(truth.known_ts_ms, up_N, y_N),
     )
 

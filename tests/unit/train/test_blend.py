@@ -14,8 +14,10 @@ from heliograph.model.baselines import PooledForecaster
 from heliograph.model.calibrate import pinball
 from heliograph.model.forecaster import load, load_tracker, save
 from heliograph.model.spec import Forecast
+from heliograph.train import blend as blending
 from heliograph.train import boost
-from heliograph.train.blend import EVERY_BARS, Validation, blend, regimes, track
+from heliograph.train.blend import EVERY_BARS, Validation, regimes, track, weighed
+from heliograph.train.fits import for_all
 from heliograph.train.fold import predict
 from heliograph.train.protocol import Task, until
 from heliograph.windows.sample import origins
@@ -34,7 +36,7 @@ def task(data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def members(task):
-    trees = boost.fits(TreeSettings(rounds=20, every_bars=1, l2=5.0, feature_fraction=1.0))(task)
+    trees = for_all(task, boost.boost(task, TreeSettings(rounds=20, every_bars=1, l2=5.0, feature_fraction=1.0)))
     rows = [task.train_rows(d) for d in task.data]
     told = {
         "sigma_N": np.concatenate([d.x_NF[r, 0].astype(np.float64) for d, r in zip(task.data, rows, strict=True)]),
@@ -42,6 +44,10 @@ def members(task):
         "setup_NH": np.concatenate([d.setup_NH[r] for d, r in zip(task.data, rows, strict=True)]),
     }
     return [dict.fromkeys(trees, PooledForecaster.fit(task.spec, "unconditional", **told)), trees]
+
+
+def blend(task, members):
+    return blending.blend(task, members, weighed(task, members))
 
 
 def test_the_better_member_weighs_more(task, members):

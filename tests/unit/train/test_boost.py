@@ -12,7 +12,7 @@ from heliograph.config.learning import TreeSettings
 from heliograph.core.errors import ConfigError
 from heliograph.model.calibrate import pinball
 from heliograph.model.trees import PARTS, corrected
-from heliograph.train.boost import Loss, boost, fits, rounds_at, thinned
+from heliograph.train.boost import Loss, anew, boost, rounds_at, thinned
 from heliograph.train.protocol import Task, until
 from heliograph.windows.sample import gather, origins
 
@@ -83,10 +83,39 @@ def test_what_comes_after_the_validation_slice_changes_no_tree(tmp_path):
     assert len(fingerprints) == 1
 
 
-def test_all_symbols_share_one_forecaster(tmp_path):
-    fitted = fits(TreeSettings(rounds=2, every_bars=4))(task_of(world("walk"), tmp_path))
-    assert sorted(fitted) == ["S0/USDT", "S1/USDT"]
-    assert len({id(f) for f in fitted.values()}) == 1
+def grown(boosters) -> list[int]:
+    return [b.current_iteration() if b else 0 for b in boosters]
+
+
+def test_trees_grown_anew_are_as_many_and_know_the_validation_slice(tmp_path):
+    settings = TreeSettings(rounds=10, every_bars=2)
+    data = world("volatility")
+    held = boost(task_of(data, tmp_path), settings)
+    again = anew(task_of(data, tmp_path), settings, held)
+    assert grown(again.correction) == grown(held.correction)
+    np.testing.assert_array_equal(again.slope_H, held.slope_H)
+    for d in data:
+        d.log_return_NH[d.known_ts_ms >= fold().validation[0]] *= 3.0
+    other = anew(task_of(data, tmp_path), settings, held)
+    assert (np.abs(other.cone.quantile_HQ[:, [0, -1]]) > np.abs(again.cone.quantile_HQ[:, [0, -1]])).all()
+
+
+def test_trees_grown_anew_know_nothing_of_the_test_slice(tmp_path):
+    settings, made = TreeSettings(rounds=5, every_bars=2), []
+    for factor in (1.0, -7.0):
+        data = world("volatility")
+        for d in data:
+            d.log_return_NH[d.end_ts_ms_NH > fold().test[0]] *= factor
+        task = task_of(data, tmp_path)
+        made.append(anew(task, settings, boost(task, settings)).fingerprint)
+    assert made[0] == made[1]
+
+
+def test_where_no_tree_was_kept_none_is_grown_anew(tmp_path):
+    task = task_of(world("walk"), tmp_path)
+    again = anew(task, SMALL, plain(boost(task, SMALL)))
+    assert not any(again.correction)
+    assert all(again.direction)
 
 
 def test_features_that_never_change_grow_no_tree(tmp_path):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -48,6 +51,64 @@ def test_first_word_on_a_trial_stands(where: Settings):
     assert ledger.read(where)[0].state == "pruned"
 
 
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ConfigError("too few windows: fetch a longer history"), "too few windows: fetch a longer history"),
+        (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"),
+        (RuntimeError("rank 0:\nTraceback …\n  File …\nValueError: bad rows\n"), "ValueError: bad rows"),
+    ],
+    ids=["ours", "foreign", "of a worker"],
+)
+def test_trial_whose_block_raises_has_failed_with_that_sentence(where: Settings, error: Exception, sentence: str):
+    with pytest.raises(type(error)), ledger.Running(where, {"candidate": "c", "fold": 0}):
+        raise error
+    told = ledger.read(where)[0]
+    assert (told.state, told.error, told.metrics) == ("failed", sentence, {})
+    assert told.ended_ts_ms is not None
+    assert told.ended_ts_ms >= told.started_ts_ms
+    assert ledger.candidates(where) == 1
+
+
+def test_trial_whose_block_ends_says_itself_how(where: Settings):
+    with ledger.Running(where, {"candidate": "c"}) as trial:
+        trial.end({"skill_pct": 1.0})
+    with ledger.Running(where, {"candidate": "d"}) as trial:
+        trial.end({}, state="failed", error="no rows")
+    assert [(t.state, t.error) for t in ledger.read(where)] == [("done", ""), ("failed", "no rows")]
+
+
+def test_what_breaks_after_the_end_changes_no_word(where: Settings):
+    trial = ledger.Running(where, {"candidate": "c"})
+    trial.end({"skill_pct": 1.0})
+    with pytest.raises(ValueError, match="late"), trial:
+        raise ValueError("late")
+    assert [(t.state, t.error) for t in ledger.read(where)] == [("done", "")]
+
+
+@pytest.mark.parametrize("asked", [KeyboardInterrupt, SystemExit])
+def test_trial_that_is_asked_to_go_has_not_failed(where: Settings, asked: type[BaseException]):
+    with pytest.raises(asked), ledger.Running(where, {"candidate": "c"}):
+        raise asked
+    assert [t.state for t in ledger.read(where)] == ["started"]
+
+
+def test_killed_trial_stays_started_and_counts(tmp_path: Path):
+    story = (
+        "import os, pathlib, signal, sys; from heliograph.train import ledger\n"
+        "with ledger.Running(pathlib.Path(sys.argv[1]), {'candidate': 'killed'}): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", story, str(tmp_path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    with pytest.raises(ConfigError), ledger.Running(tmp_path, {"candidate": "failed"}):
+        raise ConfigError("no rows")
+    assert [(t.candidate, t.state, t.error) for t in ledger.read(tmp_path)] == [
+        ("killed", "started", ""),
+        ("failed", "failed", "no rows"),
+    ]
+    assert ledger.candidates(tmp_path) == 2
+
+
 def test_places_and_secrets_stay_out(where: Settings):
     secret = where.model_copy(update={"serve": where.serve.model_validate({"api_key": "canary-secret"})})
     ledger.start(secret, {"candidate": "c"})
@@ -83,6 +144,14 @@ def test_lines_of_an_older_release_count(tmp_path: Path):
     ledger.start(tmp_path, {"candidate": "new"})
     assert ledger.candidates(tmp_path) == 2
     assert [t.started_ts_ms is None for t in ledger.read(tmp_path)] == [True, False]
+
+
+def test_ends_of_an_older_release_are_read(tmp_path: Path):
+    trial = ledger.start(tmp_path, {"candidate": "c"})
+    (tmp_path / "trials.ended.jsonl").write_text(
+        f'{{"id": "{trial}", "ended_ts_ms": 1, "state": "failed", "metrics": {{}}}}\n'
+    )
+    assert [(t.state, t.error) for t in ledger.read(tmp_path)] == [("failed", "")]
 
 
 def test_trials_of_many_at_once_do_not_mix(where: Settings):

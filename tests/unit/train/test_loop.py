@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,13 +13,14 @@ import pytest
 import torch
 from tests.unit.train import makes
 
-from heliograph.core.errors import ConfigError, InvariantBroken, SchemaMismatch
+from heliograph.core.errors import ConfigError, CorruptPart, DataError, InvariantBroken, SchemaMismatch
 from heliograph.model import losses
 from heliograph.model.network import Network
 from heliograph.model.neural import load_network, save_network
 from heliograph.train import loop
 from heliograph.train.loop import Worker
 from heliograph.train.pool import Batches, Pool
+from heliograph.train.progress import Epochs, is_again, noted
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "loss_curve.json"
 
@@ -27,7 +29,7 @@ class Killed(BaseException):
     """A process that dies without clean-up."""
 
 
-def fit(folder, data=None, *, settings=makes.TRAIN, model=makes.MODEL, resume=None, warm=None, **worker):
+def fit(folder, data=None, *, settings=makes.TRAIN, model=makes.MODEL, resume=None, warm=None, again=None, **worker):
     return loop.fit(
         data or makes.world("volatility"),
         makes.fold(),
@@ -38,6 +40,7 @@ def fit(folder, data=None, *, settings=makes.TRAIN, model=makes.MODEL, resume=No
         worker=Worker(**worker),
         resume=resume,
         warm=warm,
+        again=again,
     )
 
 
@@ -88,7 +91,7 @@ def test_fit_killed_after_an_epoch_and_resumed_ends_where_it_would_have(tmp_path
 
 def test_newest_checkpoint_alone_stays(tmp_path):
     fit(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["best", "epoch_0003"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["best", "epoch_0003", "epochs.json"]
 
 
 def test_checkpoint_goes_to_rank_0_alone(tmp_path):
@@ -172,6 +175,45 @@ def test_settings_that_cannot_work_say_which_value_to_change(tmp_path, change, w
         fit(tmp_path, settings=makes.TRAIN.model_copy(update=change), **worker)
 
 
+def test_features_that_never_have_a_value_are_named(tmp_path):
+    data = makes.world("volatility")
+    for symbol in data:
+        symbol.x_NF[:, 2] = np.nan
+    with pytest.raises(
+        ConfigError, match=r"0 usable windows.*: noise has no value at any bar: leave it out of features"
+    ):
+        fit(tmp_path, data)
+
+
+def test_price_that_stands_still_is_told_as_that(tmp_path):
+    data = [replace(symbol, close=np.full_like(symbol.close, 9.0)) for symbol in makes.world("walk")]
+    for symbol in data:
+        symbol.x_NF[:, 0] = np.where(np.isnan(symbol.x_NF[:, 0]), np.nan, 0.0)
+        symbol.log_return_NH[:] = np.where(np.isnan(symbol.log_return_NH), np.nan, 0.0)
+    with pytest.raises(DataError, match=r"the price stands still at most windows .* out of train\.symbols"):
+        fit(tmp_path, data)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["engine.safetensors", "progress.json", "best/weights.safetensors", "best"])
+def test_torn_checkpoint_is_told_with_what_to_remove(tmp_path, name):
+    kept = []
+
+    def die(_epoch, _metrics, path):
+        kept.append(path)
+        raise Killed
+
+    with pytest.raises(Killed):
+        fit(tmp_path, on_epoch=die)
+    torn = kept[0] / name
+    if torn.is_dir():
+        torn.rename(tmp_path / "elsewhere")
+    else:
+        torn.write_bytes(torn.read_bytes()[: torn.stat().st_size // 2])
+    with pytest.raises(CorruptPart, match=rf"checkpoint at {kept[0]} is torn or gone: remove {tmp_path}, and"):
+        fit(tmp_path, resume=kept[0])
+
+
 def test_loss_that_is_not_finite_halts_with_advice(tmp_path):
     settings = makes.TRAIN.model_copy(update={"learning_rate": 1e30, "clip_norm": 1e30})
     with pytest.raises(InvariantBroken, match="learning_rate"):
@@ -241,3 +283,67 @@ def test_warm_start_from_another_kind_of_network_is_refused(tmp_path, spec, mode
     network = Network(replace(makes.spec(), **spec), makes.MODEL.model_copy(update=model))
     with pytest.raises(error, match=says):
         loop.take_over(network, before)
+
+
+def test_warm_start_from_a_torn_network_is_refused(tmp_path):
+    before = save_network(tmp_path / "before", Network(makes.spec(), makes.MODEL))
+    weights = before / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(CorruptPart, match=r"no warm start from a torn network: .*, or start cold"):
+        loop.take_over(Network(makes.spec(), makes.MODEL), before)
+
+
+def test_resumed_fit_needs_its_warm_start_no_more(tmp_path):
+    before = fit(tmp_path / "before")
+    kept = []
+    whole = fit(
+        tmp_path / "whole",
+        warm=before,
+        on_epoch=lambda _epoch, _m, path: kept or kept.append(shutil.copytree(path, tmp_path / "half")),
+    )
+    assert same(whole, fit(tmp_path / "cut", warm=tmp_path / "gone", resume=kept[0]))
+
+
+def test_finished_fit_notes_the_epochs_that_served_validation_best(tmp_path):
+    told = []
+    fit(tmp_path, on_epoch=lambda _epoch, metrics, _path: told.append(metrics))
+    best = noted(tmp_path)
+    assert best.quantiles == told[-1]["best_epoch"]
+    assert 0 <= best.setup <= makes.TRAIN.companion_epochs
+    assert noted(tmp_path / "best") is None
+
+
+def test_fit_over_all_that_is_known_learns_from_the_validation_slice_and_not_from_the_test_slice(tmp_path):
+    again, made = Epochs(2, 1, 1), []
+    for slice_ in (None, makes.fold().validation, makes.fold().test):
+        data = makes.world("volatility")
+        for d in data if slice_ else ():
+            inside = (d.known_ts_ms >= slice_[0]) & (d.end_ts_ms_NH[:, 1] > slice_[0])
+            d.log_return_NH[inside] *= 2.0
+        made.append(fit(tmp_path / str(slice_), data, again=again))
+    assert not same(made[0], made[1])
+    assert same(made[0], made[2])
+
+
+def test_fit_over_all_that_is_known_goes_on_for_just_so_many_epochs_and_resumes_exactly(tmp_path):
+    settings = makes.TRAIN.model_copy(update={"patience_epochs": 1, "learning_rate": 0.05})
+    told, kept = [], []
+
+    def note(epoch, metrics, path):
+        told.append((epoch, metrics))
+        if epoch == 1:
+            kept.append(shutil.copytree(path, tmp_path / "kept"))
+
+    again = Epochs(3, 2, 0)
+    whole = fit(tmp_path / "whole", makes.world("walk"), settings=settings, again=again, on_epoch=note)
+    assert [epoch for epoch, _ in told] == [1, 2, 3]
+    assert all(set(metrics) == {"train_loss_again"} for _, metrics in told)
+    assert is_again(kept[0])
+    assert noted(tmp_path / "whole") == again
+    cut = fit(tmp_path / "cut", makes.world("walk"), settings=settings, again=again, resume=kept[0])
+    assert same(whole, cut)
+
+
+def test_network_that_never_beat_its_baseline_is_the_baseline_anew(tmp_path):
+    kept = load_network(fit(tmp_path, again=Epochs(0, 0, 0)))
+    assert not any(value.any() for value in kept.heads.state_dict().values())

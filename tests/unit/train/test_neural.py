@@ -8,6 +8,7 @@ from tests.unit.train import makes
 
 from heliograph.model.forecaster import load
 from heliograph.train import neural
+from heliograph.train.progress import noted
 from heliograph.train.protocol import Task, until
 from heliograph.windows.sample import gather
 
@@ -52,3 +53,12 @@ def test_fit_starts_from_the_model_of_the_fold_before(fitted, tmp_path):
     ours, theirs = (f["S0/USDT"].network.heads.linear.weight.detach().numpy() for f in (warm, made))
     assert np.abs(theirs).max() > 0.05
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_network_trained_anew_keeps_the_calibration_and_the_epochs(fitted):
+    folder, made = fitted
+    held = made["S0/USDT"]
+    again = neural.anew(task(folder), held, model=makes.MODEL, settings=makes.TRAIN)["S0/USDT"]
+    assert again.fingerprint != held.fingerprint
+    assert again.calibration is held.calibration
+    assert noted(folder / "anew").quantiles == noted(folder).quantiles

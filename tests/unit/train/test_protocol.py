@@ -154,10 +154,10 @@ def test_no_symbol_with_enough_history_is_refused_in_words(world, tmp_path):
 def released() -> dict[str, Release]:
     """Widths that begin as they are, and odds of which nothing is known: one half."""
 
-    def track(task: Task, fitted: Fitted) -> Tracker:
+    def track(task: Task) -> Tracker:
         return Tracker.fresh(task.spec.levels, task.spec.horizons_bars, bar_ms=HOUR.ms, rate=0.1)
 
-    def assure(task: Task, fitted: Fitted) -> Confidence:
+    def assure(task: Task) -> Confidence:
         rows = np.concatenate([d.x_NF[task.train_rows(d)] for d in task.data])
         return Confidence(task.spec.levels, np.zeros((len(task.spec.horizons_bars), 2)), Strangeness.fit(rows))
 
