@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+comma := ,
 export RAY_AUTH_MODE ?= disabled
 export RAY_USAGE_STATS_ENABLED ?= 0
 export OMP_NUM_THREADS ?= 1
@@ -12,19 +13,23 @@ export OMP_NUM_THREADS ?= 1
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-.venv/.base: pyproject.toml constraints.txt
+# Python modules and numba's kernels are compiled side by side; a few templates among the former are no Python.
+define install
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v != (3, 11) and f"Heliograph needs Python 3.11, found {v[0]}.{v[1]}: install it or run make PYTHON=/path/to/python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing Heliograph into .venv (once; about three minutes)"
-	@$(BIN)/python -m pip install --quiet torch==2.13.0
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
-	@$(BIN)/python -m heliograph.features.ahead
+	@$(BIN)/python -m pip install --quiet --no-compile torch==2.13.0
+	@$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.$(1)'
+	@$(BIN)/python -m compileall -qq .venv/lib & $(BIN)/python -m heliograph.features.ahead && wait
 	@touch $@
+endef
 
-.venv/.dev: .venv/.base
-	@echo "installing what the tests need"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,deepspeed]'
-	@touch $@
+.venv/.base: pyproject.toml constraints.txt
+	$(call install)
+
+.venv/.dev: pyproject.toml constraints.txt
+	$(call install,[dev$(comma)deepspeed])
+	@touch .venv/.base
 
 setup: .venv/.base ## make .venv with everything that runs need (cached)
 
@@ -33,7 +38,7 @@ run: .venv/.base ## the main job: sandbox, fetch, features, train, backtest, ser
 
 test: check ## set up and run every check and test
 	@$(BIN)/python -m pytest -q -m "not e2e" -n 2 --dist loadfile --durations=8
-	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --durations=8
+	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --no-loadscope-reorder --durations=8
 
 check: .venv/.dev ## format, lint, types, import rule
 	@$(BIN)/ruff format --quiet --check . && $(BIN)/ruff check --quiet . && $(BIN)/mypy && $(BIN)/lint-imports

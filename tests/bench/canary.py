@@ -9,9 +9,15 @@ forecaster
 * has over its own cone without a direction (its quantiles mirrored at zero and averaged) a pinball skill above 0.1 % with
   a Diebold-Mariano t above 3, or
 * hits the sign of the return more often than chance with p below 0.001 (Pesaran & Timmermann 1992, as the mean of
-  centred signs with a Newey-West variance),
+  centred signs with a Newey-West variance), or
+* has over the true quantiles of the market, which `truth` knows, a skill above 0.1 % with t above 3: only a leak has it,
 
 at any horizon. A cone that only knows volatility is its own mirror image, so that better volatility is no edge.
+
+**Skill** on noise is what the best of the plain cones (`PLAIN`) does not have: a seed counts as skilled where the released
+forecaster has more than 0.1 % over each of them at any horizon, significant or not. Over a single one of them it may have
+more, because the volatility of this noise is predictable and each knows it otherwise; ``skill_over`` prints them all.
+
 Noise: random walks with GARCH(1,1) volatility and Student-t shocks; OHLC out of twelve steps a bar. Planted: the same
 with an autocorrelation of returns of `PLANTED`. Shuffled: noise whose rows are dealt to the slices at random, each with
 its own features and labels; labels that overlap then stand on both sides of every split.
@@ -25,13 +31,15 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from tests.bench.truth import Law
 
 from heliograph.config.learning import LabelSettings
 from heliograph.config.settings import FeatureSettings, Settings
@@ -42,8 +50,8 @@ from heliograph.model.calibrate import pinball
 from heliograph.model.ensemble import EnsembleForecaster
 from heliograph.model.har import HAR_FEATURES, HarForecaster
 from heliograph.model.spec import Forecast, Forecaster
-from heliograph.train import fits, protocol, score
-from heliograph.train.fold import predict
+from heliograph.train import anchors, fits, protocol, score
+from heliograph.train.fold import baselines, predict
 from heliograph.train.pool import spec_of
 from heliograph.train.protocol import Fitted, Plan, Task
 from heliograph.train.said import Outcome
@@ -51,10 +59,20 @@ from heliograph.windows.folds import Fold
 from heliograph.windows.sample import SymbolData
 
 HORIZONS = (1, 4, 24)
-CANDIDATES = ("har_pooled", "neighbours", "network", "trees", "ensemble")
-"""What is searched: the plain cone, one that remembers, and small forms of what a release is made of."""
+CANDIDATES = ("har_held", "neighbours", "network", "trees", "ensemble")
+"""What is searched: the plain cone, one that remembers, and small forms of what a release is made of. The search sees them
+fitted on the train slice alone, else it would always take one that knows the validation slice; what it took is then
+fitted anew on all that is known, as a release is."""
 
-NUM_BARS, SYMBOLS, STEPS = 4_000, ("A/USDT", "B/USDT"), 12
+PLAIN = (*anchors.ANCHORS, "volatility_scaled")
+"""The rivals: cones without a direction, each of which knows volatility in its own way."""
+
+TRUTH = "truth"
+
+NUM_BARS, SYMBOLS = 6_000, ("A/USDT", "B/USDT")
+TRAIN, VALIDATION = 0.37, 0.10
+"""Shares of the bars; over half are left to the outer slice, where a day's returns come only once a day."""
+
 SEEDS, WORKERS = 20, 2
 KINDS = ("noise", "planted", "shuffled")
 
@@ -66,8 +84,6 @@ LEAST_HIT_T = 3.0902  # p = .001, one side
 
 NEAREST = 30
 
-_ARCH, _MEMORY, _FREEDOM, _SIGMA = 0.06, 0.92, 6.0, 0.006
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -75,8 +91,10 @@ class Verdict:
 
     Attributes:
         skill_pct, dm_t: over its own cone without a direction.
-        volatility_pct: over the pooled HAR of the same refit; better volatility shows here.
+        volatility_pct: over the plain cone that is the best at that horizon; better volatility shows here.
         hit_rate: share of right signs; ``hit_t`` of what is beyond chance.
+        over_pct: over each plain cone and the truth.
+        truth_t: Diebold-Mariano t of the skill over the truth.
     """
 
     skill_pct: tuple[float, ...]
@@ -84,12 +102,15 @@ class Verdict:
     volatility_pct: tuple[float, ...]
     hit_rate: tuple[float, ...]
     hit_t: tuple[float, ...]
+    over_pct: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    truth_t: tuple[float, ...] = ()
 
     @property
     def is_claimed(self) -> bool:
         """An edge is claimed at one horizon at least."""
-        has_skill = any(s > LEAST_SKILL_PCT and t > LEAST_DM_T for s, t in zip(self.skill_pct, self.dm_t, strict=True))
-        return has_skill or any(t > LEAST_HIT_T for t in self.hit_t)
+        told = [*zip(self.skill_pct, self.dm_t, strict=True)]
+        told += zip(self.over_pct.get(TRUTH, ()), self.truth_t, strict=True)
+        return any(s > LEAST_SKILL_PCT and t > LEAST_DM_T for s, t in told) or any(t > LEAST_HIT_T for t in self.hit_t)
 
 
 class Neighbours:
@@ -141,8 +162,8 @@ def _judged(asked: tuple[str, int]) -> Verdict:
     return judged(*asked)
 
 
-def summary(noise: Sequence[Verdict], planted: Sequence[Verdict], shuffled: Sequence[Verdict]) -> dict[str, float]:
-    """The counts, and the largest figures that noise gave."""
+def summary(noise: Sequence[Verdict], planted: Sequence[Verdict], shuffled: Sequence[Verdict]) -> dict[str, Any]:
+    """The counts, and the largest figures that noise gave; ``seeds`` are those with more than 0.1 % at any horizon."""
 
     def most(name: str, verdicts: Sequence[Verdict]) -> float:
         return round(max(max(getattr(v, name)) for v in verdicts), 3)
@@ -156,35 +177,45 @@ def summary(noise: Sequence[Verdict], planted: Sequence[Verdict], shuffled: Sequ
         "shuffled": len(shuffled),
         "shuffled_tripped": sum(v.is_claimed for v in shuffled),
         "shuffled_hit_rate": round(float(np.mean([max(v.hit_rate) for v in shuffled])), 3),
+        "shuffled_skill_over_truth_mean_pct": round(float(np.mean([max(v.over_pct[TRUTH]) for v in shuffled])), 3),
+        "skilled": sum(max(v.volatility_pct) > LEAST_SKILL_PCT for v in noise),
         "skill_max_pct": most("volatility_pct", noise),
+        "skill_over": {name: _over([max(v.over_pct[name]) for v in noise]) for name in noise[0].over_pct},
         "direction_skill_max_pct": most("skill_pct", noise),
         "planted_direction_skill_mean_pct": round(float(np.mean([v.skill_pct[0] for v in planted])), 3),
         "hit_rate_max": most("hit_rate", noise),
     }
 
 
+def _over(most: Sequence[float]) -> dict[str, float]:
+    return {"max_pct": round(max(most), 3), "seeds": sum(pct > LEAST_SKILL_PCT for pct in most)}
+
+
 def judged(kind: str, seed: int) -> Verdict:
     """One world through the whole path; ``kind`` is noise, planted or shuffled."""
     settings = settings_small()
-    edge = PLANTED if kind == "planted" else 0.0
-    candles = {symbol: market(seed * len(SYMBOLS) + k, edge=edge) for k, symbol in enumerate(SYMBOLS)}
+    law = Law(edge=PLANTED if kind == "planted" else 0.0)
+    candles = {symbol: market(seed * len(SYMBOLS) + k, edge=law.edge) for k, symbol in enumerate(SYMBOLS)}
     data = protocol.symbols_data(candles, venue="binance", features=settings.features, label=settings.labels)
     if kind == "shuffled":
         data = [dealt(d, seed) for d in data]
-    return verdict(through(data, settings, seed), settings)
+    outcome = through(data, settings, seed)
+    levels = settings.labels.levels
+    return verdict(outcome, true_quantiles(outcome, data, candles, law=law, levels=levels), levels)
 
 
 def market(seed: int, *, edge: float, num_bars: int = NUM_BARS) -> Candles:
     """A random walk with GARCH(1,1) volatility and an autocorrelation of its returns; volume follows volatility."""
+    law = Law(edge=edge)
     rng = np.random.default_rng([seed, round(1e3 * edge)])
-    shock = rng.standard_t(_FREEDOM, size=(num_bars, STEPS)) * math.sqrt((_FREEDOM - 2) / _FREEDOM / STEPS)
+    shock = law.shocks(rng, num_bars)
     variance, last = 1.0, 0.0
     close, rows = math.log(100.0), np.empty((num_bars, 6))
     for i in range(num_bars):
-        own = _SIGMA * math.sqrt(variance) * shock[i]
-        path = close + np.cumsum(own + edge * last / STEPS)
-        variance = 1.0 - _ARCH - _MEMORY + _ARCH * (own.sum() / _SIGMA) ** 2 + _MEMORY * variance
-        volume = 1e3 * math.exp(0.5 * rng.normal()) * (1.0 + abs(own.sum()) / _SIGMA)
+        own = law.sigma * math.sqrt(variance) * shock[i]
+        path = close + np.cumsum(own + edge * last / law.steps)
+        variance = law.after(variance, float(own.sum() / law.sigma))
+        volume = 1e3 * math.exp(0.5 * rng.normal()) * (1.0 + abs(own.sum()) / law.sigma)
         rows[i] = (
             1_577_836_800_000 + i * HOUR_MS,
             close,
@@ -216,19 +247,19 @@ def dealt(data: SymbolData, seed: int) -> SymbolData:
 
 
 def through(data: Sequence[SymbolData], settings: Settings, seed: int) -> Outcome:
-    """Search, calibration and the outer slice: 55 % train, 15 % validation, 30 % test, purged by the longest label."""
+    """Search, calibration and the outer slice, purged by the longest label."""
     spec = spec_of(table.names(settings.features), settings.labels, settings.model)
     first, last = int(data[0].known_ts_ms[0]), int(data[0].known_ts_ms[-1])
-    a, b = (first + int(share * (last - first)) // HOUR_MS * HOUR_MS for share in (0.55, 0.70))
+    a, b = (first + int(share * (last - first)) // HOUR_MS * HOUR_MS for share in (TRAIN, TRAIN + VALIDATION))
     gap = max(spec.horizons_bars) * HOUR_MS
     fold = Fold(0, (first, a - gap), (a, b - gap), (b, last + 1))
-    makers = {**fits.makers(settings), **own_makers()}
+    shop = fits.Workshop({**fits.makers(settings), **own_makers()}, {**fits.again(settings), **own_again()})
     with tempfile.TemporaryDirectory() as folder:
         return protocol.refit(
             data,
             fold,
             spec=spec,
-            fits=fits.Workshop(makers).fits(["har_pooled", "released"]),
+            fits=shop.fits([*PLAIN, "released"]),
             plan=Plan(b, last, every_bars=1, least_rows=200),
             seed=seed,
             folder=Path(folder),
@@ -261,16 +292,50 @@ def settings_small() -> Settings:
 
 
 def own_makers() -> dict[str, fits.Maker]:
-    """One that remembers, and the search among all."""
-    return {"neighbours": neighbours, "released": released}
+    """Candidates and rivals that the skill table does without, and the search."""
+    return {
+        "har_held": har_held,
+        "neighbours": neighbours,
+        "released": released,
+        "volatility_scaled": volatility_scaled,
+    }
+
+
+def own_again() -> dict[str, fits.Again]:
+    """The same, fitted on all that is known."""
+    return {"har_held": har_again, "neighbours": neighbours_again, "released": released_again}
+
+
+def har_held(task: Task, others: fits.Others) -> Fitted:
+    """The pooled HAR of the train slice alone."""
+    return anchors.har_pooled(replace(task, fold=replace(task.fold, test=task.fold.validation)))
+
+
+def har_again(task: Task, others: fits.Others, held: Fitted) -> Fitted:
+    """The pooled HAR."""
+    return others("har_pooled")
+
+
+def volatility_scaled(task: Task, others: fits.Others) -> Fitted:
+    """σ√h times the quantiles of the train slice."""
+    return fits.for_all(task, baselines(task.data, task.fold, task.spec)["volatility_scaled"])
 
 
 def neighbours(task: Task, others: fits.Others) -> Fitted:
     """The train slice, remembered."""
-    rows = [task.train_rows(d) for d in task.data]
+    return remembering(task, others, [task.train_rows(d) for d in task.data])
+
+
+def neighbours_again(task: Task, others: fits.Others, held: Fitted) -> Fitted:
+    """All that is known, remembered."""
+    return remembering(task, others, [task.rows(d) for d in task.data])
+
+
+def remembering(task: Task, others: fits.Others, rows: Sequence[np.ndarray]) -> Fitted:
+    """One that knows these rows of each symbol by heart."""
     last_NF = np.concatenate([d.x_NF[r] for d, r in zip(task.data, rows, strict=True)])
     y_NH = np.concatenate([d.log_return_NH[r] for d, r in zip(task.data, rows, strict=True)])
-    return fits.for_all(task, Neighbours(others("har_pooled")[task.data[0].symbol], last_NF, y_NH))
+    return fits.for_all(task, Neighbours(others("har_held")[task.data[0].symbol], last_NF, y_NH))
 
 
 def released(task: Task, others: fits.Others) -> Fitted:
@@ -281,30 +346,62 @@ def released(task: Task, others: fits.Others) -> Fitted:
     return fits.for_all(task, EnsembleForecaster(made, is_best_HM))
 
 
+def released_again(task: Task, others: fits.Others, held: Fitted) -> Fitted:
+    """What was chosen."""
+    made = [others(name)[task.data[0].symbol] for name in CANDIDATES]
+    return fits.for_all(task, EnsembleForecaster(made, held[task.data[0].symbol].weight_HM))
+
+
 def _loss(forecaster: Forecaster, data: SymbolData, task: Task) -> np.ndarray:
     rows = task.validation_rows(data)
     told = predict(forecaster, data, rows)
     return pinball(data.log_return_NH[rows], told.quantile_BHQ, task.spec.levels).mean(axis=0)
 
 
-def verdict(outcome: Outcome, settings: Settings) -> Verdict:
-    """Skill over the cone without a direction, and hits beyond chance."""
-    truth, said, levels = outcome.truth, outcome.said["released"], settings.labels.levels
-    mirrored = 0.5 * (said.quantile_NHQ - said.quantile_NHQ[..., ::-1])
-    ours, plain, har = (
-        pinball(truth.y_NH, q, levels) for q in (said.quantile_NHQ, mirrored, outcome.said["har_pooled"].quantile_NHQ)
-    )
-    median_NH = said.quantile_NHQ[..., len(levels) // 2]
+def true_quantiles(
+    outcome: Outcome,
+    data: Sequence[SymbolData],
+    candles: Mapping[str, Candles],
+    *,
+    law: Law,
+    levels: tuple[float, ...],
+) -> np.ndarray:
+    """Quantiles of the law after each origin of the outer slice, dealt or not: a row is known by its close."""
+    truth = outcome.truth
+    made_NHQ = np.empty((*truth.y_NH.shape, len(levels)))
+    for k, symbol in enumerate(data):
+        mine_N = truth.symbol_N == k
+        close_N = symbol.close[np.searchsorted(symbol.known_ts_ms, truth.known_ts_ms[mine_N])]
+        bars = candles[symbol.symbol]
+        order = np.argsort(bars.close)
+        bar_N = order[np.searchsorted(bars.close, close_N, sorter=order)]
+        variance_N, return_N = law.state(bars)
+        made_NHQ[mine_N] = law.quantiles(variance_N[bar_N], return_N[bar_N], horizons=HORIZONS, levels=levels)
+    return made_NHQ
+
+
+def verdict(outcome: Outcome, true_NHQ: np.ndarray, levels: tuple[float, ...]) -> Verdict:
+    """Skill over the cone without a direction, over the plain cones and the truth, and hits beyond chance."""
+    truth, said = outcome.truth, {name: s.quantile_NHQ for name, s in outcome.said.items()}
+    quantile_NHQ = said.pop("released")
+    rivals = {**said, TRUTH: true_NHQ, "mirrored": 0.5 * (quantile_NHQ - quantile_NHQ[..., ::-1])}
+    ours_NH = pinball(truth.y_NH, quantile_NHQ, levels)
+    loss = {name: pinball(truth.y_NH, q_NHQ, levels) for name, q_NHQ in rivals.items()}
+    pct = {name: 100.0 * (1.0 - ours_NH.mean(axis=0) / loss_NH.mean(axis=0)) for name, loss_NH in loss.items()}
+    t = {n: score.dm_by_horizon(truth.known_ts_ms, loss[n] - ours_NH, HORIZONS) for n in (TRUTH, "mirrored")}
+    median_NH = quantile_NHQ[..., len(levels) // 2]
     hits = [
         hits_beyond_chance(truth.known_ts_ms, median_NH[:, h], truth.y_NH[:, h], bars)
         for h, bars in enumerate(HORIZONS)
     ]
     return Verdict(
-        skill_pct=tuple((100 * (1 - ours.mean(axis=0) / plain.mean(axis=0))).tolist()),
-        dm_t=score.dm_by_horizon(truth.known_ts_ms, plain - ours, HORIZONS),
-        volatility_pct=tuple((100 * (1 - ours.mean(axis=0) / har.mean(axis=0))).tolist()),
+        skill_pct=tuple(pct.pop("mirrored").tolist()),
+        dm_t=t["mirrored"],
+        volatility_pct=tuple(np.min([pct[name] for name in PLAIN], axis=0).tolist()),
         hit_rate=tuple(rate for rate, _ in hits),
         hit_t=tuple(t for _, t in hits),
+        over_pct={name: tuple(pct_H.tolist()) for name, pct_H in pct.items()},
+        truth_t=t[TRUTH],
     )
 
 

@@ -249,9 +249,9 @@ def lines(outcome: Outcome, run: Run) -> list[tuple[str, dict[str, Any]]]:
 
 
 def ablation(rows: Sequence[tables.Skill], spec: Spec) -> list[dict[str, Any]]:
-    """Skill over HAR of the network's variants, alone and in the ensemble, beside the trees."""
+    """Skill over HAR of the network's variants, alone and in the ensemble, beside the trees; and without fitting anew."""
     told = {(r.forecaster, r.horizon_bars): r.vs_har_pct for r in rows}
-    names = [fits.TREES, *fits.NETWORKS, fits.ENSEMBLE, *(f"{fits.ENSEMBLE}_{n}" for n in fits.NETWORKS)]
+    names = [fits.TREES, *fits.NETWORKS, *fits.ENSEMBLES, fits.HELD]
     return [
         {"horizon_bars": h, "vs_har_pct": {n: told[n, h] for n in names if (n, h) in told}} for h in spec.horizons_bars
     ]
@@ -284,6 +284,7 @@ def calibration(outcome: Outcome, released: str, spec: Spec, rows: Sequence[tabl
                 "after": asdict(after_H[h]),
                 "tracker_cost_pct": 100.0 * (now / was - 1.0),
                 "direction_ece": told[h].ece,
+                "direction_ece_of_chance": told[h].ece_of_chance,
                 "pit_density": pit_HK[h].tolist(),
             }
         )

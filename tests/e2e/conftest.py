@@ -12,6 +12,27 @@ from tests.e2e import world
 
 from heliograph.cli.main import main
 
+LONGEST_FIRST = (
+    "test_story",
+    "test_sweep_resume",
+    "test_crash",
+    "test_nodes",
+    "test_sweep",
+    "test_reproduce",
+    "test_canary",
+)
+"""Files: what is long must not be what begins last."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first."""
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    name = item.path.stem
+    return LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
+
 
 @dataclass(frozen=True)
 class Told:

@@ -1,55 +1,25 @@
-"""A part breaks, or its archive file is issued anew: that part is named and no other, and mended from where it came."""
+"""An archive file is issued anew: the part that was made of it is named and no other, and made again."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.bench.fetch import write_tape
-from tests.e2e.conftest import Told
-from tests.e2e.world import LIVE_BARS, settings_of
 
-from heliograph.cli import demo
 from heliograph.cluster import fetch, repair
 from heliograph.cluster.session import session
 from heliograph.config.settings import FetchSettings, LakeSettings, Selection, Settings, VenueSettings
-from heliograph.core.errors import CorruptPart
-from heliograph.lake import audit, read
+from heliograph.lake import read
 from heliograph.lake.part import read_provenance
 from heliograph.lake.store import open_store
-from heliograph.sandbox.tape import TapeSpec
 from heliograph.sandbox.world import Sandbox
 from heliograph.telemetry.progress import Quiet
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
-MARKET = ("okx", "BTC/USDT", "1h")
 COLUMNS = ("open_ts_ms", "open", "high", "low", "close", "volume")
-
-
-def test_flipped_byte_is_named_and_mended_from_the_venue(told: Told, tmp_path: Path):
-    settings = settings_of(told.var)
-    shutil.copytree(settings.lake.uri, tmp_path / "lake")
-    lake = settings.lake.model_copy(update={"uri": str(tmp_path / "lake")})
-    before = read.candles(lake, *MARKET)
-    hurt = tmp_path / "lake" / "candles" / read.parts(lake, *MARKET)[0]
-    body = bytearray(hurt.read_bytes())
-    body[len(body) // 2] ^= 1
-    hurt.write_bytes(body)
-
-    with pytest.raises(CorruptPart, match="run `helio verify --repair`"):
-        read.candles(lake, *MARKET)
-    bad = audit.verify(lake)
-    assert [part.path for part in bad] == [read.parts(lake, *MARKET)[0]]
-
-    tape = TapeSpec("folder", told.tape)
-    with Sandbox.start(tape, folder=tmp_path / "sandbox", live_bars=LIVE_BARS, weight_scale=demo.PATIENCE) as world:
-        reached = demo.reached(settings.model_copy(update={"lake": lake}), world, world.offers())
-        assert repair.repair(reached, bad, Quiet()) == ()
-    assert audit.verify(lake) == []
-    assert np.array_equal(read.candles(lake, *MARKET).close, before.close)
 
 
 def test_archive_file_that_is_issued_anew_is_named_and_fetched_again(tmp_path: Path):

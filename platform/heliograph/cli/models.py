@@ -1,4 +1,4 @@
-"""`helio models`: which models there are, which one is current, and how to change that; `helio reproduce`."""
+"""`helio models`: which models and trials there are, which model is current, and how to change that; `helio reproduce`."""
 
 # Commands import what they need when they run: `helio --help` must not wait for Ray and torch.
 # ruff: noqa: PLC0415
@@ -32,6 +32,7 @@ Expected = Annotated[
 ]
 
 _HEADS = ("", "model", "created", "run", "data", "code", "seed", "skill %", "parent")
+_TRIAL_HEADS = ("started", "candidate", "run", "fold", "state", "error")
 _SHOWN_DIFFERENCES = 20
 _TORN = "torn"
 
@@ -52,7 +53,7 @@ def ls(as_json: Json = False, config: Config = None, overrides: Override = None)
     if as_json:
         CONSOLE.print_json(json.dumps([{**t, "is_current": t["model"] == current} for t in told]))
     else:
-        _table([_row(t, is_current=t["model"] == current) for t in told])
+        _table(_HEADS, [_row(t, is_current=t["model"] == current) for t in told])
     if torn is not None:
         raise torn
 
@@ -92,6 +93,33 @@ def rollback(
     _tell(registry.rollback(seen=_seen(registry, expected)), as_json)
 
 
+@app.command()
+def trials(as_json: Json = False, config: Config = None, overrides: Override = None) -> None:
+    """List every trial ever started, and how it ended: a failed one with its error, a killed one as started."""
+    settings = settings_of(config, overrides)
+    from heliograph.train import ledger
+
+    told = ledger.read(settings)
+    if as_json:
+        CONSOLE.print_json(json.dumps([asdict(trial) for trial in told]))
+        return
+    _table(
+        _TRIAL_HEADS,
+        [
+            (
+                "?" if t.started_ts_ms is None else _time(t.started_ts_ms),
+                t.candidate,
+                str(t.told.get("run", "?")),
+                str(t.told.get("fold", "?")),
+                t.state,
+                t.error,
+            )
+            for t in told
+        ],
+    )
+    CONSOLE.print(f"{ledger.candidates(settings)} candidates in {len(told)} trials", soft_wrap=True)
+
+
 def reproduce(
     run: Annotated[str, typer.Argument(help="the first digits of a model's name, current, or the name of its run")],
     anyway: Annotated[
@@ -126,9 +154,9 @@ def reproduce(
         CONSOLE.print(f"{told.metrics} metrics and the model's files came again, bit for bit", soft_wrap=True)
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(_HEADS, *rows, strict=True)]
-    for row in (_HEADS, *rows):
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    for row in (heads, *rows):
         line = "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True))
         CONSOLE.print(line.rstrip(), soft_wrap=True, markup=False, highlight=False)
 
@@ -207,7 +235,7 @@ def _words(told: Manifest, pointer: Pointer) -> list[tuple[str, str]]:
         ("seed", "not told" if origin.seed is None else str(origin.seed)),
         ("parent", origin.parent or "none"),
         ("features", f"{len(told.features)}: {', '.join(told.features)}"),
-        ("skill", _skill(told.metrics["folds"]) or "not told"),
+        ("skill %", _skill(told.metrics["folds"]) or "not told"),
         ("current", "yes" if pointer.current == told.model else "no"),
     ]
     words += [("file", f"{digest}  {name}") for name, digest in sorted(told.files.items())]

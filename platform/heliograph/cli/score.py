@@ -27,9 +27,10 @@ def score(  # noqa: PLR0913, PLR0917 - each is an option of the command
     ],
     protocol: Annotated[Literal["chronos", "ltsf", "volatility"], typer.Option(help="see docs/benchmarks.md")],
     is_json: Annotated[bool, typer.Option("--json", help="one JSON object a line, and nothing else")] = False,
-    epochs: Annotated[int, typer.Option(min=0, help="of the network; with 0 it is the ridge that it corrects")] = 6,
-    samples: Annotated[int, typer.Option(min=64, help="windows of an epoch, drawn where there are more")] = 16_384,
+    epochs: Annotated[int, typer.Option(min=0, help="of a network; with 0 it is the linear map that it corrects")] = 6,
+    samples: Annotated[int, typer.Option(min=64, help="windows of an epoch, drawn where there are more")] = 32_768,
     seed: Annotated[int, typer.Option(min=0, help="of the network's first weights and of the order of windows")] = 1,
+    members: Annotated[int, typer.Option(min=1, help="networks of the hybrid, whose mean forecasts")] = 3,
     horizon: Annotated[int | None, typer.Option(min=1, help="steps ahead; the protocol's own without it")] = None,
     lookback: Annotated[int | None, typer.Option(min=8, max=4_096, help="steps that a forecast sees")] = None,
     season: Annotated[
@@ -40,7 +41,10 @@ def score(  # noqa: PLR0913, PLR0917 - each is an option of the command
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="whose published figures to show; the file's name else")] = None,
     value: Annotated[str | None, typer.Option(help="volatility: the column of values in a long table")] = None,
-    take_log: Annotated[bool, typer.Option("--take-log", help="volatility: the values are no logs yet")] = False,
+    take_log: Annotated[
+        bool | None,
+        typer.Option(help="volatility: take the values' logs; without it where none of them is negative"),
+    ] = None,
     foundation: Annotated[
         list[str] | None, typer.Option(help="chronos: FAMILY=FOLDER, a foundation model with the weights in a folder")
     ] = None,
@@ -55,12 +59,12 @@ def score(  # noqa: PLR0913, PLR0917 - each is an option of the command
     if foundation and protocol != "chronos":
         raise ConfigError("--foundation goes with --protocol chronos: the others fit what they score")
     ask = Ask(
-        dataset=dataset or _common([path.stem for path in csv]),
+        dataset=dataset or _common([path.name.split(".")[0] for path in csv]),
         horizon=horizon,
         lookback=lookback,
         season=season,
         split=None if split is None else tuple(split.split(",")),
-        effort=Effort(epochs=epochs, samples_per_epoch=samples, seed=seed),
+        effort=Effort(epochs=epochs, samples_per_epoch=samples, seed=seed, members=members),
         zero=_zero(foundation or []),
     )
     scores: list[Score] = []
@@ -79,14 +83,17 @@ def _common(stems: list[str]) -> str:
     return alike or stems[0]
 
 
-def _series(protocol: str, csv: list[Path], value: str | None, take_log: bool) -> tuple[Series, ...]:
+def _series(protocol: str, csv: list[Path], value: str | None, take_log: bool | None) -> tuple[Series, ...]:
     from heliograph.train.public import table
 
     if protocol != "volatility":
-        if value is not None or take_log:
+        if value is not None or take_log is not None:
             raise ConfigError("--value and --take-log go with --protocol volatility")
         return tuple(one for path in csv for one in table.read_wide(path))
     found = tuple(one for path in csv for one in table.read_long(path, value=value))
+    if take_log is None and not table.are_logs(found):
+        typer.echo("no value is negative: they are taken for variances, and their logs are scored", err=True)
+        take_log = True
     return table.logged(found) if take_log else found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,14 @@ from optuna.distributions import (
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from heliograph.train import outcomes
 from heliograph.train.selection import Standing
 from heliograph.train.space import Axis, Point, Value, label
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
+METRIC = "mean over its folds"
+"""What the dashboard calls a candidate's value."""
 LEAST_FOR_IMPORTANCE = 8
 _STATES = {"done": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 _CANDIDATE = "candidate"
@@ -56,12 +59,23 @@ def draw(axes: Sequence[Axis], points: Sequence[Point], known: Sequence[Standing
 
 
 def keep(path: Path, name: str, axes: Sequence[Axis], points: Sequence[Point], settled: Sequence[Standing]) -> None:
-    """Add settled candidates that are not there yet to the study in a SQLite file, for optuna-dashboard."""
+    """Add settled candidates that are not there yet to the study in a SQLite file, for optuna-dashboard.
+
+    Args:
+        path: in the search's folder, whose files say when a candidate was drawn and when its last fold ended.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
     study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names([METRIC])
     there = {trial.user_attrs.get(_CANDIDATE) for trial in study.get_trials(deepcopy=False)}
-    study.add_trials([_trial(axes, points[s.number], s) for s in settled if s.number not in there])
+    for standing in settled:
+        if standing.number not in there:
+            trial = _trial(axes, points[standing.number], standing)
+            trial.datetime_start, trial.datetime_complete = _span(path.parent, standing.number)
+            study.add_trial(trial)
     storage.remove_session()
 
 
@@ -93,10 +107,19 @@ def _trial(axes: Sequence[Axis], point: Point, standing: Standing) -> FrozenTria
         state=_STATES[standing.state],
         params=_labelled(point),
         distributions=_distributions(axes),
-        value=standing.value if standing.state == "done" else None,
+        value=standing.value if standing.values else None,  # stopped ones too: without it no figure shows them
         intermediate_values={fold: float(mean) for fold, mean in enumerate(means, start=1)},
-        user_attrs={_CANDIDATE: standing.number},
+        user_attrs={_CANDIDATE: standing.number, **{f"fold {k}": v for k, v in enumerate(standing.values, start=1)}},
     )
+
+
+def _span(folder: Path, candidate: int) -> tuple[datetime, datetime]:
+    """When it was drawn and when its last fold ended, in local time without a zone, as Optuna writes it."""
+    written_s = [path.stat().st_mtime for path in outcomes.home(folder, candidate).glob("*.json")]
+    drawn, ended = (
+        datetime.fromtimestamp(s, UTC).astimezone().replace(tzinfo=None) for s in (min(written_s), max(written_s))
+    )
+    return drawn, ended
 
 
 def _distributions(axes: Sequence[Axis]) -> dict[str, BaseDistribution]:

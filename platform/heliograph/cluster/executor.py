@@ -30,7 +30,7 @@ from heliograph.live import run as driver
 from heliograph.telemetry.clock import SystemClock
 from heliograph.telemetry.progress import Bar
 from heliograph.trading import engine
-from heliograph.wiring.floor import Floor, journal_path, open_floor
+from heliograph.wiring.floor import Floor, journal_path, open_floor, warm_up
 
 MOST_RESTARTS = 20
 POLL_S = 0.5
@@ -93,6 +93,8 @@ class Executor:
         left = None if stop_at is None else stop_at - candles_in(self._settings)
         if left is not None and left <= 0:
             return driver.closing(floor.desk.state, 0)
+        end_ms = floor.recovery.since_ms
+        await asyncio.to_thread(warm_up, self._settings, floor.desk, floor.markets, end_ms=end_ms)  # may take minutes
         return await driver.run(
             floor.candles(),
             floor.desk,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,14 @@ from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from heliograph.cluster import strategy
-from heliograph.cluster.trials import TrialsShown
+from heliograph.cluster.trials import Curves, TrialsShown
 from heliograph.config.settings import Settings
 from heliograph.core.errors import HeliographError
 from heliograph.core.timeframe import parse
 from heliograph.lake import read
 from heliograph.model.forecaster import save
 from heliograph.telemetry.progress import Bar
-from heliograph.train import dataset, fold, ledger, loop, neural, progress, registry, release, score, selection
+from heliograph.train import dataset, fold, ledger, loop, neural, origin, progress, registry, release, score, selection
 from heliograph.train.protocol import Task
 from heliograph.windows.folds import Fold, walk_forward
 from heliograph.windows.sample import SymbolData
@@ -45,6 +45,7 @@ class FitReport:
         folds: every fold's score.
         skill_pct: per baseline and horizon (bars), over all folds.
         coverage_80: per horizon (bars), mean over folds.
+        notes: what should be known of markets that were trained on, a sentence each.
     """
 
     folder: str
@@ -52,6 +53,7 @@ class FitReport:
     folds: list[dict[str, Any]]
     skill_pct: dict[str, dict[int, float]]
     coverage_80: dict[int, float]
+    notes: tuple[str, ...] = ()
 
 
 def plan_folds(settings: Settings, data: Sequence[SymbolData]) -> tuple[Fold, ...]:
@@ -70,18 +72,24 @@ def run(settings: Settings, shown: Bar) -> FitReport:
     """Fit every fold that is not done yet, score all, and release the last fold's model.
 
     Raises:
-        ConfigError: there is no GPU where one is asked for.
+        ConfigError: there is no GPU where one is asked for, or a fold can't be fitted with these settings.
         HeliographError: a fold failed; the others are kept, and the next run goes on from there.
     """
     strategy.require(settings.train, at_once=settings.train.workers)
     version = read.version(settings.lake)
     folder = settings.models_folder / f"{settings.fingerprint}-v{version}"
-    folds = plan_folds(settings, dataset.read_symbols(settings))
+    as_of = origin.pinned(settings, folder, version)
+    folds, notes = _looked_at(settings, as_of)
     pending = [f.index for f in folds if not (folder / f"fold-{f.index}" / "score.json").exists()]
     if pending:
-        _fit(settings, folder, pending, shown)
+        _fit(settings, folder, pending, shown, as_of=as_of)
     registry.release(settings, folder, folder / f"fold-{folds[-1].index}" / "model", data_version=version)
-    return report(folder, version, len(folds))
+    return replace(report(folder, version, len(folds)), notes=notes)
+
+
+def _looked_at(settings: Settings, as_of: Mapping[str, int]) -> tuple[tuple[Fold, ...], tuple[str, ...]]:
+    data = dataset.read_symbols(settings, as_of=as_of)  # not held while folds are fitted
+    return plan_folds(settings, data), dataset.doubts(data, dataset.spec(settings))
 
 
 def report(folder: Path, version: int, num_folds: int) -> FitReport:
@@ -105,45 +113,58 @@ def report(folder: Path, version: int, num_folds: int) -> FitReport:
     )
 
 
-def _fit(settings: Settings, folder: Path, pending: Sequence[int], shown: Bar) -> None:
+def _fit(settings: Settings, folder: Path, pending: Sequence[int], shown: Bar, *, as_of: Mapping[str, int]) -> None:
+    trial = tune.with_parameters(fit_fold, settings=settings, folder=folder, as_of=as_of)
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(fit_fold, settings=settings, folder=folder), {"CPU": DRIVER_CPUS}),
+        tune.with_resources(trial, {"CPU": DRIVER_CPUS}),
         param_space={"fold": tune.grid_search(list(pending))},
         tune_config=tune.TuneConfig(
-            max_concurrent_trials=1 if settings.folds.warm_start else settings.train.folds_at_once
+            max_concurrent_trials=1 if settings.folds.warm_start else settings.train.folds_at_once,
+            trial_dirname_creator=_trial_name,
         ),
         run_config=tune.RunConfig(
             name=folder.name,
             storage_path=str(settings.var / "tune"),
             verbose=0,
-            callbacks=[TrialsShown(shown, trials=len(pending), epochs=_epochs(settings))],
+            callbacks=[TrialsShown(shown, trials=len(pending), epochs=_epochs(settings)), Curves()],
         ),
     )
     failed = [r for r in tuner.fit() if r.error is not None]
     if failed:
         first = failed[0]
+        if told := strategy.fault(first.error):
+            told.add_note(
+                f"in fold {first.config['fold']}, the first of {len(failed)} that failed; its log lies in {first.path}"
+            )
+            raise told
+        *_, last = str(first.error).strip().splitlines()  # the rest is what Ray's processes called
         raise HeliographError(
-            f"{len(failed)} of {len(pending)} folds failed; the first: {first.error}; its log lies in {first.path}"
+            f"{len(failed)} of {len(pending)} folds failed; the first: {last}; its log lies in {first.path}"
         ) from first.error
 
 
-def fit_fold(config: dict[str, Any], settings: Settings, folder: Path) -> None:
+def _trial_name(trial: Any) -> str:
+    return f"fold-{trial.config['fold']}-{trial.trial_id}"
+
+
+def fit_fold(config: dict[str, Any], settings: Settings, folder: Path, as_of: Mapping[str, int]) -> None:
     """One trial: fit one fold through Ray Train and make a release of it, open its outer slice once, and keep all of it."""
     index = int(config["fold"])
     noted = {"candidate": settings.fingerprint, "fold": index, "run": folder.name}
     with ledger.Running(settings, noted) as trial:
-        skill_pct = _released(settings, folder, index)
+        skill_pct = _released(settings, folder, index, as_of)
         trial.end({"skill_pct": skill_pct})
     tune.report({"skill_pct": skill_pct, "epoch": _epochs(settings)})
 
 
-def _released(settings: Settings, folder: Path, index: int) -> dict[str, Any]:
+def _released(settings: Settings, folder: Path, index: int, as_of: Mapping[str, int]) -> dict[str, Any]:
     """Of one fold; returns its skill, per baseline and horizon."""
     place = folder / f"fold-{index}"
-    TorchTrainer(
+    trainer = TorchTrainer(
         train_worker,
         train_loop_config={
             "settings": settings,
+            "as_of": dict(as_of),
             "fold": index,
             "place": place,
             "warm": folder / f"fold-{index - 1}" / "fit" / "best" if settings.folds.warm_start and index else None,
@@ -154,10 +175,14 @@ def _released(settings: Settings, folder: Path, index: int) -> dict[str, Any]:
             storage_path=str(settings.var / "train"),
             failure_config=ray.train.FailureConfig(max_failures=RESTARTS),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=1),
-            callbacks=[TuneReportCallback()],
+            callbacks=[TuneReportCallback(), strategy.EndAtFault()],
         ),
-    ).fit()
-    data = dataset.read_symbols(settings)
+    )
+    try:
+        trainer.fit()
+    except ray.train.TrainingFailedError as e:
+        raise strategy.fault(e) or e from None  # a worker's own sentence, not the page that Ray makes of it
+    data = dataset.read_symbols(settings, as_of=as_of)
     chosen = plan_folds(settings, data)[index]
     provenance = {"settings": settings.fingerprint, "run": folder.name, "fold": str(index)}
     task = Task(selection.inner(data, chosen), chosen, dataset.spec(settings), settings.train.seed, place)
@@ -181,7 +206,7 @@ def train_worker(config: dict[str, Any]) -> None:
     """What every data-parallel worker of one fold runs: a fit that validation measures, then one on all that is known."""
     settings: Settings = config["settings"]
     place: Path = config["place"]
-    data = dataset.read_symbols(settings)
+    data = dataset.read_symbols(settings, as_of=config["as_of"])
     chosen = plan_folds(settings, data)[config["fold"]]
     inner = selection.inner(data, chosen)
     checkpoint = ray.train.get_checkpoint()

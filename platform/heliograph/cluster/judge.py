@@ -72,7 +72,7 @@ def value(candidate: Settings, past: Sequence[SymbolData], chosen: Fold, place: 
     def tell(epoch: int, measured: dict[str, float], _: object) -> None:
         if measured[SKILL] > best[SKILL]:
             best.update({SKILL: measured[SKILL], "best_epoch": float(epoch)})
-        tune.report({**best, "epoch": epoch, "train_loss": measured["train_loss"]})
+        tune.report({**measured, "epoch": epoch})
 
     fitted = loop.fit(
         past,

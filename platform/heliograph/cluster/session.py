@@ -45,6 +45,7 @@ def session() -> Iterator[None]:
             ) from e
         ray.data.DataContext.get_current().enable_progress_bars = False  # our own bars tell the same in fewer lines
         logging.getLogger("ray.data").setLevel(logging.WARNING)
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # whoever runs trials tells what became of each
         try:
             yield
         finally:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import ray
 import ray.train
 import ray.train.torch
 import yaml
+from ray.train import UserCallback
 
 from heliograph.config.learning import TrainSettings
-from heliograph.core.errors import ConfigError
+from heliograph.core.errors import ConfigError, HeliographError, Retryable
 from heliograph.train.loop import OnEpoch, Worker
 
 _LAUNCHED = Path("~/ray_bootstrap_config.yaml")
@@ -63,12 +65,47 @@ def scaling(settings: TrainSettings) -> ray.train.ScalingConfig:
     )
 
 
+class EndAtFault(UserCallback):  # type: ignore[misc]
+    """Ends a fit at an error that every other try would end in as well, instead of trying again."""
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:  # noqa: ARG002
+        """Some workers failed."""
+        told = next(filter(None, map(fault, worker_exceptions.values())), None)
+        if told is not None and not isinstance(told, Retryable):
+            raise told
+
+
+def fault(error: object) -> HeliographError | None:
+    """What Heliograph said, without what Ray's processes wrapped around it; None where it said nothing.
+
+    >>> class Wrapped(Exception):
+    ...     cause = ConfigError("lower it")
+    >>> fault(Wrapped("a page of traceback"))
+    ConfigError('lower it')
+    """
+    inner = [getattr(error, "cause", None), getattr(error, "controller_failure", None)]
+    inner += getattr(error, "worker_failures", {}).values()
+    if told := next(filter(None, map(fault, filter(None, inner))), None):
+        return told
+    return error if isinstance(error, HeliographError) else None
+
+
 def worker(settings: TrainSettings, *, on_epoch: OnEpoch) -> Worker:
-    """This process as a worker of its fold, inside Ray Train."""
+    """This process as a worker of its fold, inside Ray Train.
+
+    Raises:
+        ConfigError: DeepSpeed is asked for and is not installed here.
+    """
     context = ray.train.get_context()
     place = {"rank": context.get_world_rank(), "world_size": context.get_world_size(), "on_epoch": on_epoch}
     if settings.strategy == "deepspeed":
-        from heliograph.cluster.sharded import DeepSpeedEngine  # noqa: PLC0415 - an extra that few install
+        try:
+            from heliograph.cluster.sharded import DeepSpeedEngine  # noqa: PLC0415 - an extra that few install
+        except ModuleNotFoundError as e:
+            raise ConfigError(
+                "train.strategy deepspeed needs the package deepspeed on every node, and it is not installed here: "
+                "run pip install 'heliograph[deepspeed]', or choose single, ddp or fsdp"
+            ) from e
 
         return Worker(make_engine=DeepSpeedEngine, **place)
     if settings.strategy == "fsdp":

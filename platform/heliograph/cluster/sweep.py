@@ -23,7 +23,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from heliograph.cluster import draw, fit, judge, strategy
-from heliograph.cluster.trials import SearchShown
+from heliograph.cluster.trials import Curves, SearchShown
 from heliograph.config.settings import Settings
 from heliograph.core.errors import ConfigError, HeliographError, InvariantBroken
 from heliograph.lake import read
@@ -275,7 +275,7 @@ def fit_folds(settings: Settings, folds: Sequence[Fold], search: FoldSearch, sho
             name=name,
             storage_path=str(settings.var / "tune"),
             verbose=0,
-            callbacks=[SearchShown(shown, search.progress)],
+            callbacks=[SearchShown(shown, search.progress), Curves()],
         ),
     ).fit()
 

@@ -1,17 +1,24 @@
-"""Tune's news on our progress bar."""
+"""Tune's news: on our progress bar, and as curves for TensorBoard."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray import tune
+from ray.tune.logger import TBXLoggerCallback
+from tensorboardX import SummaryWriter  # type: ignore[import-untyped]
+from tensorboardX.summary import hparams  # type: ignore[import-untyped]
 
 from heliograph.telemetry.progress import Bar, Quiet
+from heliograph.train.space import label
 
 SKILL = "validation_skill_pct"
 VALUE = "value"
 """What a search makes as high as it can."""
+CURVES = ("train_loss", "train_loss_again", "validation_pinball", SKILL)
+"""What is measured after an epoch, by the fit that validation watches or by the one on all that is known."""
+_GROUP = "fit"  # TensorBoard shows side by side what has the same first part
 
 
 class TrialsShown(tune.Callback):  # type: ignore[misc]
@@ -57,6 +64,44 @@ class SearchShown(tune.Callback):  # type: ignore[misc]
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:  # noqa: ARG002
         """A fold ended."""
         self._shown.reach(*self._progress())
+
+
+class Curves(TBXLoggerCallback):  # type: ignore[misc]
+    """An event file a trial: a curve over its epochs for each of `CURVES`; of a search's trial, what it drew and came to.
+
+    Tune leaves out its own where it is given one of its kind: that has the bookkeeping beside every measure, counts
+    reports as steps, and drops a choice that is a list.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._writers: dict[str, SummaryWriter] = {}
+
+    def log_trial_start(self, trial: Any) -> None:
+        """A trial began, perhaps once more."""
+        self.log_trial_end(trial)
+        trial.init_local_path()
+        self._writers[trial.trial_id] = SummaryWriter(trial.local_path)
+
+    def log_trial_result(self, iteration: int, trial: Any, result: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """A trial finished an epoch, or came to its value."""
+        if trial.trial_id not in self._writers:
+            self.log_trial_start(trial)
+        writer = self._writers[trial.trial_id]
+        for name in CURVES:
+            if name in result:
+                writer.add_scalar(f"{_GROUP}/{name}", result[name], global_step=int(result["epoch"]))
+        if result.get(VALUE) is not None:
+            writer.add_scalar(VALUE, result[VALUE], global_step=int(result["epoch"]))
+            drawn = {name: label(value) for name, value in trial.config.items()}
+            for summary in hparams(drawn, {VALUE: float(result[VALUE])}):
+                writer.file_writer.add_summary(summary)
+        writer.flush()
+
+    def log_trial_end(self, trial: Any, failed: bool = False) -> None:  # noqa: ARG002
+        """A trial ended."""
+        if writer := self._writers.pop(trial.trial_id, None):
+            writer.close()
 
 
 def _unknown() -> tuple[float, str]:

@@ -210,7 +210,9 @@ class LiveSettings(Section):
     mode: Literal["paper"] = Field("paper", description="orders go to the simulated broker; there is no other yet")
     venues: tuple[str, ...] = ("binance", "okx")
     symbols: tuple[str, ...] = ("*",)
-    warmup_bars: int = Field(1_000, ge=50, description="history that seeds features and the model's window")
+    warmup_bars: int = Field(
+        1_000, ge=50, description="history before the first bar that the cone's tracker has yet to learn from"
+    )
     max_candles: int | None = Field(None, ge=1, description="stop after so many closed candles; None: run on")
 
 

@@ -72,6 +72,10 @@ class _Stream:
     """Live features and the window of one (venue, symbol).
 
     The ring is written twice, T rows apart, so that every window of T rows is one contiguous view.
+
+    Attributes:
+        last_open_ts_ms: of the newest bar; None before the first.
+        whole_ts_ms: when the first whole window was known; None before it.
     """
 
     def __init__(self, market: tuple[str, str], features: FeatureSettings, window_bars: int, num_features: int) -> None:
@@ -81,6 +85,7 @@ class _Stream:
         self._next = 0
         self._finite_bars = 0
         self.last_open_ts_ms: int | None = None
+        self.whole_ts_ms: int | None = None
 
     def push(self, candle: CandleClosed) -> None:
         """Take one bar in.
@@ -98,6 +103,8 @@ class _Stream:
         self._next = (self._next + 1) % self._window_bars
         self._finite_bars = self._finite_bars + 1 if np.isfinite(row_F).all() else 0
         self.last_open_ts_ms = candle.open_ts_ms
+        if self.whole_ts_ms is None and self._finite_bars == self._window_bars:
+            self.whole_ts_ms = candle.known_ts_ms
 
     def window(self) -> npt.NDArray[np.float32] | None:
         """float32[1,T,F], the newest bar last; None until T rows in a row are finite."""
@@ -109,12 +116,13 @@ class _Stream:
 class Desk:
     """One desk for all streams of one process: features and windows per stream, one model, one book.
 
-    The desk keeps nothing that the journal and the newest candles could not give back.
+    The desk keeps nothing that the journal and the candles could not give back: one that was seeded with the bars that
+    another one saw forecasts what the other one forecasts, to the last bit.
 
     Args:
         features: what LiveFeatures computes; must give exactly the forecaster's features.
         markets: the markets that this desk may see, by (venue, symbol).
-        tracker: of the forecaster's widths; it learns from this desk's own forecasts, and begins anew with the process.
+        tracker: of the forecaster's widths, as it was saved; it learns from this desk's own forecasts.
 
     Raises:
         SchemaMismatch: the forecaster was trained on other features than the settings give.
@@ -149,15 +157,30 @@ class Desk:
         stream = self._streams.get((venue, symbol))
         return None if stream is None else stream.last_open_ts_ms
 
+    @property
+    def learned_ms(self) -> int | None:
+        """The tracker was saved with the outcomes of forecasts up to here; None without a tracker that has learned."""
+        return next((follower.since_ms for follower in self._followers.values()), None)
+
+    def behind(self) -> list[tuple[str, str]]:
+        """Markets whose first whole window came too late for the tracker: outcomes since `learned_ms` are not in it."""
+        return [key for key in self._markets if key[0] in self._followers and self._is_behind(*key)]
+
     def seed(self, candles: Iterable[CandleClosed]) -> None:
-        """Warm features and windows up with history; nothing is forecast or decided.
+        """Warm features and windows up with history, and let the tracker learn from it; nothing is decided.
+
+        Args:
+            candles: of all markets, in the order in which they became known; the tracker learns nothing from others.
 
         Raises:
             DataError: a bar is late or repeated, or of another timeframe.
             ConfigError: a bar is of a market that the desk does not have.
         """
         for candle in candles:
-            self._stream(candle).push(candle)
+            if self._teaches(candle):
+                self.forecast(candle)
+            else:
+                self._stream(candle).push(candle)
 
     def forecast(self, candle: CandleClosed) -> ForecastMade | None:
         """Take one closed bar in and forecast from its close; None while the window is not finite.
@@ -198,6 +221,17 @@ class Desk:
     def on_event(self, event: Event) -> tuple[Command, ...]:
         """One step of the engine on the held state."""
         return self._trader.on_event(event)
+
+    def _teaches(self, candle: CandleClosed) -> bool:
+        """Whether the outcome of a forecast at this bar is news to the tracker."""
+        follower = self._followers.get(candle.venue)
+        return follower is not None and (follower.since_ms is None or candle.known_ts_ms > follower.since_ms)
+
+    def _is_behind(self, venue: str, symbol: str) -> bool:
+        follower, stream = self._followers[venue], self._streams.get((venue, symbol))
+        if follower.since_ms is None or stream is None or stream.whole_ts_ms is None:
+            return True
+        return stream.whole_ts_ms > follower.since_ms + follower.tracker.bar_ms
 
     def _stream(self, candle: CandleClosed) -> _Stream:
         key = (candle.venue, candle.symbol)

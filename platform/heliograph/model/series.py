@@ -7,6 +7,8 @@ H steps ahead, Q quantile levels, C series, P groups of weights (one for all ser
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -226,10 +228,40 @@ class Hybrid:
         """See `SeriesForecaster`; dropout is off whatever mode the network was left in."""
         was_training = self.network.training
         self.network.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             parts = np.array_split(x_BTF.astype(np.float32), max(1, -(-len(x_BTF) // _BATCH)))
             z_HQ = torch.from_numpy(self.linear.z_HQ)
             z_BHQ = np.concatenate([self.network(torch.from_numpy(part), z_HQ).numpy() for part in parts])
         self.network.train(was_training)
         spread_BHQ: FloatArray = self.linear.scale(x_BTF, series_B)[..., None] * z_BHQ
         return self.linear.point(x_BTF, series_B)[..., None] + spread_BHQ
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """The mean of forecasters, level by level (Vincent, 1912): spreads are averaged, not added, and levels can't cross.
+
+    Attributes:
+        members: one or more.
+    """
+
+    members: tuple[SeriesForecaster, ...]
+
+    def forecast(self, x_BTF: FloatArray, series_B: IntArray) -> FloatArray:
+        """See `SeriesForecaster`."""
+        total_BHQ = self.members[0].forecast(x_BTF, series_B).copy()
+        for member in self.members[1:]:
+            total_BHQ += member.forecast(x_BTF, series_B)
+        mean_BHQ: FloatArray = total_BHQ / len(self.members)
+        return mean_BHQ
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread meanwhile: networks this small gain nothing from more, and sums come out the same twice."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

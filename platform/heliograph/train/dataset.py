@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -13,13 +13,17 @@ from heliograph.core.errors import ConfigError
 from heliograph.core.market import unslug
 from heliograph.features import catalog, table
 from heliograph.lake import read
+from heliograph.lake.layout import CANDLES_TABLE
 from heliograph.lake.store import open_store
-from heliograph.model.spec import Spec
+from heliograph.model.spec import SIGMA_FLOOR, Spec
 from heliograph.sources.catalog import rules_of
 from heliograph.train import columns, inputs
 from heliograph.train.pool import spec_of
 from heliograph.windows import labels
-from heliograph.windows.sample import SymbolData
+from heliograph.windows.sample import SymbolData, origins
+
+_LEAST_MOVING = 0.5  # of a market's windows
+_EVER_MS = 2**62
 
 
 def spec(settings: Settings) -> Spec:
@@ -27,14 +31,17 @@ def spec(settings: Settings) -> Spec:
     return spec_of(table.names(settings.features), settings.labels, settings.model, settings.features.timeframe)
 
 
-def symbols(settings: Settings, venue: str, globs: Sequence[str] = ("*",)) -> list[str]:
+def symbols(settings: Settings, venue: str, globs: Sequence[str] = ("*",), *, as_of: int | None = None) -> list[str]:
     """Unified symbols of a venue that have base candles in the lake and match one of the globs.
+
+    Args:
+        as_of: a version of the candles; None takes the newest.
 
     Raises:
         ConfigError: there are none.
     """
     timeframe = settings.features.timeframe
-    found = [unslug(s) for v, t, s in read.series(settings.lake) if (v, t) == (venue, timeframe)]
+    found = [unslug(s) for v, t, s in read.series(settings.lake, as_of=as_of) if (v, t) == (venue, timeframe)]
     chosen = [s for s in found if any(fnmatchcase(s, g) for g in globs)]
     if not chosen:
         have = ", ".join(found[:20]) or "none"
@@ -44,16 +51,41 @@ def symbols(settings: Settings, venue: str, globs: Sequence[str] = ("*",)) -> li
     return chosen
 
 
-def read_symbols(settings: Settings, chosen: Sequence[str] | None = None) -> list[SymbolData]:
-    """Features and labels of the training venue's symbols; features that `helio features` has not made are made here."""
-    venue, version = settings.train.venue, read.version(settings.lake)
-    wanted = chosen or symbols(settings, venue, settings.train.symbols)
-    found = inputs.gathered(settings, wanted, as_of=version)
+def read_symbols(
+    settings: Settings, chosen: Sequence[str] | None = None, *, as_of: Mapping[str, int] | None = None
+) -> list[SymbolData]:
+    """Features and labels of the training venue's symbols; features that `helio features` has not made are made here.
+
+    Args:
+        as_of: versions of the lake's tables, of the candles at least; None takes the newest.
+    """
+    versions = as_of or {CANDLES_TABLE: read.version(settings.lake)}
+    venue, version = settings.train.venue, versions[CANDLES_TABLE]
+    wanted = chosen or symbols(settings, venue, settings.train.symbols, as_of=version)
+    found = inputs.gathered(settings, wanted, as_of=version, beside_as_of=versions)
     pasts = (
         columns.history(settings.lake, venue, s, settings.features.timeframe, others=found[s], as_of=version)
         for s in wanted
     )
     return [_read_symbol(settings, past) for past in pasts]
+
+
+def doubts(data: Sequence[SymbolData], spec: Spec) -> tuple[str, ...]:
+    """What should be known of markets before they are trained on, a sentence each: no whole window, or no move."""
+    told = []
+    for market in data:
+        rows = origins(market, (0, _EVER_MS), spec.window_bars, labelled_by_ms=None)
+        if not rows.size:
+            told.append(
+                f"{market.symbol} has {market.known_ts_ms.size} bars and no window of {spec.window_bars} with a value of "
+                "every feature: nothing is learned from it; fetch more of its history, or leave it out of train.symbols"
+            )
+        elif (market.x_NF[rows, spec.sigma_index] > SIGMA_FLOOR).mean() < _LEAST_MOVING:
+            told.append(
+                f"the price of {market.symbol} stands still at most of its windows, and that is what is learned from it: "
+                "leave it out of train.symbols"
+            )
+    return tuple(told)
 
 
 def _read_symbol(settings: Settings, past: columns.History) -> SymbolData:

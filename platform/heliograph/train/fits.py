@@ -36,6 +36,9 @@ NETWORKS: dict[str, NetworkKind] = {"network": "hybrid", "lstm": "lstm", "transf
 ENSEMBLES = {ENSEMBLE: (TREES, "network"), **{f"{ENSEMBLE}_{name}": (TREES, name) for name in ("lstm", "transformer")}}
 """The members of each."""
 
+HELD = "ensemble_held"
+"""The ensemble as validation measured it: what fitting anew is worth shows beside it."""
+
 
 class Workshop:
     """Makes forecasters by name, each once a task; those of an earlier task are let go when the next one comes.
@@ -104,6 +107,7 @@ def makers(settings: Settings) -> dict[str, Maker]:
         TREES: alone(lambda task: for_all(task, boost.boost(task, settings.trees))),
         **{name: alone(partial(neural.fit, **_network(settings, kind))) for name, kind in NETWORKS.items()},
         **{name: partial(_ensemble, members=members) for name, members in ENSEMBLES.items()},
+        HELD: lambda task, others: others(ENSEMBLE),  # noqa: ARG005
     }
 
 

@@ -22,7 +22,7 @@ from heliograph.core.timeframe import Timeframe
 from heliograph.features import catalog, known, panel, tiles
 from heliograph.features.align import closes
 from heliograph.lake import read
-from heliograph.lake.layout import FUNDING_TABLE, OPEN_INTEREST_TABLE
+from heliograph.lake.layout import CANDLES_TABLE, FUNDING_TABLE, OPEN_INTEREST_TABLE
 from heliograph.sources.catalog import spot_venue, swap_venue
 from heliograph.sources.series import OPEN_INTEREST_TIMEFRAME
 from heliograph.train.columns import Others, no_others
@@ -74,7 +74,13 @@ def wanted(settings: FeatureSettings) -> frozenset[str]:
     return frozenset(reads)
 
 
-def gathered(settings: Settings, symbols: Sequence[str], *, as_of: int | None = None) -> dict[str, Others]:
+def gathered(
+    settings: Settings,
+    symbols: Sequence[str],
+    *,
+    as_of: int | None = None,
+    beside_as_of: Mapping[str, int] | None = None,
+) -> dict[str, Others]:
     """The inputs of markets of the training venue, by unified symbol.
 
     Cross-sectional ones compare all markets that ``features.universe`` names, of the same kind. Memory is that of the
@@ -82,6 +88,7 @@ def gathered(settings: Settings, symbols: Sequence[str], *, as_of: int | None = 
 
     Args:
         as_of: a version of the candles; None takes the newest.
+        beside_as_of: versions of funding and open interest; of a table that it does not name, the newest.
 
     Raises:
         ConfigError: a feature reads what the lake does not hold.
@@ -92,6 +99,7 @@ def gathered(settings: Settings, symbols: Sequence[str], *, as_of: int | None = 
     venue, base = settings.train.venue, grid(settings.train.venue, settings.features.timeframe)
     found: dict[str, dict[str, FloatArray]] = {symbol: {} for symbol in symbols}
     opens: dict[str, IntArray] = {}
+    versions = {**(beside_as_of or {}), CANDLES_TABLE: as_of}
     for kind in {kind_of(symbol) for symbol in symbols} if reads & set(panel.SERIES) else ():
         held = _universe(settings, kind, as_of)
         outside = sorted(s for s in symbols if kind_of(s) == kind and s not in held)
@@ -104,7 +112,7 @@ def gathered(settings: Settings, symbols: Sequence[str], *, as_of: int | None = 
         if symbol not in opens:
             opens[symbol] = _candles(settings.lake, venue, symbol, base, as_of).open_ts_ms
         if told := {_SERIES[name] for name in reads if name in _SERIES}:
-            points = {name: _points(settings.lake, name, venue, symbol, base, as_of) for name in sorted(told)}
+            points = {name: _points(settings.lake, name, venue, symbol, base, versions) for name in sorted(told)}
             joined = known.joined(points, closes(base, opens[symbol]))
             found[symbol] |= {name: joined[name] for name in reads & joined.keys()}
     return {symbol: Beside(opens[symbol], found[symbol]) for symbol in symbols}
@@ -136,8 +144,11 @@ def _across(held: Mapping[str, Candles], base: Timeframe, names: frozenset[str])
     }
 
 
-def _points(lake: LakeSettings, name: str, venue: str, symbol: str, base: Timeframe, as_of: int | None) -> Points:
+def _points(
+    lake: LakeSettings, name: str, venue: str, symbol: str, base: Timeframe, versions: Mapping[str, int | None]
+) -> Points:
     """One input of a market: its own where it is a perpetual, its perpetual's where it is a spot market."""
+    as_of = versions.get(CANDLES_TABLE)
     spot = symbol.partition(":")[0]
     perpetual = symbol if kind_of(symbol) == "swap" else f"{spot}:{spot.partition('/')[2]}"
     swaps = swap_venue(venue)
@@ -147,9 +158,10 @@ def _points(lake: LakeSettings, name: str, venue: str, symbol: str, base: Timefr
         told = known.log_basis(theirs.close, closes(base, theirs.open_ts_ms), ours.close, closes(base, ours.open_ts_ms))
         fetched = "candles"
     elif name == "funding_rate":
-        told, fetched = read.points(lake, FUNDING_TABLE, swaps, perpetual), "funding"
+        told, fetched = read.points(lake, FUNDING_TABLE, swaps, perpetual, as_of=versions.get(FUNDING_TABLE)), "funding"
     else:
-        told = read.points(lake, OPEN_INTEREST_TABLE, swaps, perpetual, OPEN_INTEREST_TIMEFRAME)
+        newest = versions.get(OPEN_INTEREST_TABLE)
+        told = read.points(lake, OPEN_INTEREST_TABLE, swaps, perpetual, OPEN_INTEREST_TIMEFRAME, as_of=newest)
         fetched = "open interest"
     if not len(told):
         raise ConfigError(

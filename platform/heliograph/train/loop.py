@@ -109,8 +109,8 @@ def fit(  # noqa: PLR0913 - a fit is all of these
         resume: a checkpoint's folder, to go on from exactly there.
         warm: the folder of a network or of its forecaster, e.g. of the fold before: its weights are where this fit
             starts; scales and baseline are measured anew. A resumed fit needs it no more.
-        again: what a fit of this fold found best: train on all that is known before the test slice, for just so many
-            epochs. Nothing is left to validate; metrics of validation are left out.
+        again: what a fit of this fold found best: train on all that is known before the test slice, for
+            `epochs_again` of it. Nothing is left to validate; metrics of validation are left out.
 
     Returns:
         The folder of the best epoch's network; it is the one that the fit started from where training never beat it.
@@ -123,6 +123,8 @@ def fit(  # noqa: PLR0913 - a fit is all of these
         InvariantBroken: the loss is not finite.
     """
     _check_shares(settings, worker.world_size)
+    if again is not None:
+        settings = settings.model_copy(update={"epochs": epochs_again(again.quantiles, settings.epochs)})
     pool = Pool.of(train, spec)
     known, known_ms = (
         (fold.train, fold.validation[0]) if again is None else ((fold.train[0], fold.test[0]), fold.test[0])
@@ -144,8 +146,7 @@ def fit(  # noqa: PLR0913 - a fit is all of these
 
     progress, best = _resumed(resume, engine) if resume else judge.start()
     progress = replace(progress, is_again=again is not None)
-    epochs = settings.epochs if again is None else again.quantiles
-    while not progress.is_over(epochs=epochs, patience_epochs=settings.patience_epochs):
+    while not progress.is_over(epochs=settings.epochs, patience_epochs=settings.patience_epochs):
         epoch = progress.epochs_done
         rows = plan_epoch(train_rows, samples=settings.samples_per_epoch, seed=settings.seed, epoch=epoch)
         train_loss = run_epoch(engine, batches, rows, settings, epoch=epoch, worker=worker)
@@ -164,6 +165,17 @@ def fit(  # noqa: PLR0913 - a fit is all of these
         save_network(folder / "best", kept)
         checkpoints.note(folder, Epochs(progress.best_epoch, **found))
     return folder / "best"
+
+
+def epochs_again(best: int, planned: int) -> int:
+    """Epochs of a fit on all that is known, with a learning rate that falls to its end: half way from the best to all.
+
+    Which epoch served one half year best is mostly chance. A network that never beat its baseline is trained not at all.
+
+    >>> [epochs_again(best, 8) for best in (0, 3, 8)]
+    [0, 6, 8]
+    """
+    return (best + planned + 1) // 2 if best else 0
 
 
 def take_over(network: Network, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import shutil
 import subprocess
@@ -20,11 +21,13 @@ from heliograph.lake.layout import CANDLES_TABLE, FUNDING_TABLE, OPEN_INTEREST_T
 from heliograph.sources.catalog import spot_venue, swap_venue
 from heliograph.train import inputs
 from heliograph.train.manifest import Code, Data, Origin
+from heliograph.train.outcomes import write_whole
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
 _LIBRARIES = ("numpy", "torch", "numba", "pyarrow", "polars", "lightgbm", "arch", "ray")
 _GIT_S = 10.0
+_VERSIONS = "versions.json"
 
 
 def origin_of(run: str, settings: Settings | None, data_version: int | None, parent: str | None) -> Origin:
@@ -38,7 +41,7 @@ def origin_of(run: str, settings: Settings | None, data_version: int | None, par
     return Origin(
         run,
         code_now(settings.features.files),
-        data=None if data_version is None else data_of(settings, data_version),
+        data=None if data_version is None else data_of(settings, data_version, settings.models_folder / run),
         settings=settings.model_dump(mode="json", exclude={"serve": {"api_key"}}),
         fingerprint=settings.fingerprint,
         seed=settings.train.seed,
@@ -46,17 +49,45 @@ def origin_of(run: str, settings: Settings | None, data_version: int | None, par
     )
 
 
-def data_of(settings: Settings, version: int) -> Data:
-    """What training reads at a version of the candles, and of the other tables at their newest.
+def data_of(settings: Settings, version: int, run: Path | None = None) -> Data:
+    """What training read at a version of the candles.
+
+    Args:
+        run: folder of the run that noted its versions with `pinned`; of others, the other tables count at their newest.
 
     Raises:
         ConfigError: there is no such version.
     """
+    noted = None if run is None else _noted(run, version)
+    versions = noted or _newest(settings, version)
+    return Data(settings.lake.uri, versions, parts_of(settings, versions))
+
+
+def pinned(settings: Settings, run: Path, version: int) -> dict[str, int]:
+    """The versions of the tables that a run reads, by table: those of its first start, whatever the lake gets since.
+
+    Args:
+        run: its folder, where they are noted.
+        version: of the candles.
+    """
+    if (noted := _noted(run, version)) is None:
+        noted = _newest(settings, version)
+        write_whole(run / _VERSIONS, noted)
+    return noted
+
+
+def _noted(run: Path, version: int) -> dict[str, int] | None:
+    path = run / _VERSIONS
+    noted: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    return noted if noted.get(CANDLES_TABLE) == version else None
+
+
+def _newest(settings: Settings, version: int) -> dict[str, int]:
     versions = {CANDLES_TABLE: version}
     if inputs.wanted(settings.features) - set(panel.SERIES):
         there = (t for t in (FUNDING_TABLE, OPEN_INTEREST_TABLE) if delta.open_table(settings.lake, t) is not None)
         versions |= {table: read.version(settings.lake, table=table) for table in there}
-    return Data(settings.lake.uri, versions, parts_of(settings, versions))
+    return versions
 
 
 def parts_of(settings: Settings, versions: Mapping[str, int]) -> str:

@@ -76,8 +76,11 @@ def noted(folder: Path) -> Epochs | None:
 
 
 def is_again(checkpoint: Path) -> bool:
-    """True where the checkpoint's fit goes over all that is known."""
-    return bool(json.loads((checkpoint / _PROGRESS).read_text())["is_again"])
+    """True where the checkpoint's fit goes over all that is known; False where it can't be told, which resuming finds."""
+    try:
+        return bool(json.loads((checkpoint / _PROGRESS).read_text())["is_again"])
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def weights_of(network: Network) -> Weights:

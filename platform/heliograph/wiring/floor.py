@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import numpy as np
+import structlog
+
 from heliograph.config.settings import Settings
 from heliograph.core.calendars import grid
 from heliograph.core.errors import ConfigError
@@ -99,14 +102,14 @@ class Floor:
 
 
 def open_floor(settings: Settings, budgets: Budgets, *, epoch: int) -> Floor:
-    """Build it, replay the journal, and warm the desk up from the lake.
+    """Build it, and replay the journal; `warm_up` is still to come.
 
     Args:
         budgets: opens one for each venue and kind of market.
         epoch: of the executor's lease; part of every new order's id.
 
     Raises:
-        ConfigError: no market matches, no model, no candles, or the journal belongs to another account or process.
+        ConfigError: no market matches, no model, or the journal belongs to another account or process.
         InvariantBroken: the journal is damaged.
     """
     markets = live_markets(settings)
@@ -117,22 +120,11 @@ def open_floor(settings: Settings, budgets: Budgets, *, epoch: int) -> Floor:
     recovery = recover(entries, initial, limits=limits)
     broker = SimBroker(settings.costs, markets)
     broker.restore(entries)
-    model = registry.current_model(settings)
-    desk = Desk(
-        features=settings.features,
-        forecaster=forecaster.load(model),
-        tracker=forecaster.load_tracker(model),
-        limits=limits,
-        markets=markets,
-        state=recovery.state,
-    )
-    for market in markets.values():
-        desk.seed(history(settings, market, end_ms=recovery.since_ms))
     budget = {served: budgets(rules(*served)) for served in {(m.venue, m.kind) for m in markets.values()}}
     reach = settings.fetch.venues
     sources = {(v, k): CcxtSource(v, reach[v], b, kind=k) for (v, k), b in budget.items()}
     return Floor(
-        desk=desk,
+        desk=_desk(settings, markets, recovery.state),
         broker=broker,
         journal=journal,
         recovery=recovery,
@@ -168,12 +160,42 @@ def live_markets(settings: Settings) -> dict[Key, Market]:
     return chosen
 
 
-def history(settings: Settings, market: Market, *, end_ms: int | None = None) -> list[CandleClosed]:
-    """The newest ``live.warmup_bars`` candles of a market in the lake, as events."""
-    name = settings.features.timeframe
-    candles = read.candles(settings.lake, market.venue, market.symbol, name, end_ms=end_ms)
-    newest = candles.take(slice(max(0, len(candles) - settings.live.warmup_bars), None))
-    return events(newest, market, grid(market.venue, name), rules_of(market.venue, market.symbol).close_delay_ms)
+def warm_up(settings: Settings, desk: Desk, markets: Mapping[Key, Market], *, end_ms: int | None = None) -> None:
+    """Give the desk its history; it then stands where one stands that has traded since its model was released.
+
+    Every bar since then is forecast anew, one by one. A warning is logged where the lake does not reach back so far.
+
+    Args:
+        end_ms: history ends with the last bar that opens before this; None: with the newest.
+
+    Raises:
+        ConfigError: there are no candles in the lake.
+    """
+    desk.seed(history(settings, markets, desk.learned_ms, end_ms=end_ms))
+    _warn_behind(desk)
+
+
+def history(
+    settings: Settings, markets: Mapping[Key, Market], learned_ms: int | None, *, end_ms: int | None = None
+) -> list[CandleClosed]:
+    """Candles of the lake as events, in the order in which they became known.
+
+    Args:
+        learned_ms: each market has ``live.warmup_bars`` candles before this, and all later ones; where there are none
+            later, or it is None, the newest ``live.warmup_bars``.
+        end_ms: all open before this.
+
+    Raises:
+        ConfigError: there are no candles in the lake.
+    """
+    name, found = settings.features.timeframe, []
+    for market in markets.values():
+        candles = read.candles(settings.lake, market.venue, market.symbol, name, end_ms=end_ms)
+        num = len(candles)
+        later = num if learned_ms is None else int(np.searchsorted(candles.open_ts_ms, learned_ms))
+        kept = candles.take(slice(max(0, later - settings.live.warmup_bars), None))
+        found += events(kept, market, grid(market.venue, name), rules_of(market.venue, market.symbol).close_delay_ms)
+    return sorted(found, key=lambda c: c.known_ts_ms)
 
 
 def events(candles: Candles, market: Market, timeframe: Timeframe, close_delay_ms: int) -> list[CandleClosed]:
@@ -188,19 +210,37 @@ def events(candles: Candles, market: Market, timeframe: Timeframe, close_delay_m
 def latest_forecasts(settings: Settings) -> list[ForecastMade]:
     """What the current model says at the newest candle of every live market in the lake."""
     markets = live_markets(settings)
+    desk = _desk(settings, markets, engine.initial(settings.risk, markets, costs=settings.costs))
+    bars = history(settings, markets, desk.learned_ms)
+    newest = {(bar.venue, bar.symbol): bar for bar in bars}
+    made = []
+    for bar in bars:
+        if bar is newest[bar.venue, bar.symbol]:
+            made.append(desk.forecast(bar))
+        else:
+            desk.seed((bar,))
+    _warn_behind(desk)
+    return [forecast for forecast in made if forecast is not None]
+
+
+def _desk(settings: Settings, markets: Mapping[Key, Market], state: engine.State) -> Desk:
+    """With the current model, and no history yet."""
     model = registry.current_model(settings)
-    desk = Desk(
+    return Desk(
         features=settings.features,
         forecaster=forecaster.load(model),
         tracker=forecaster.load_tracker(model),
         limits=settings.risk,
         markets=markets,
-        state=engine.initial(settings.risk, markets, costs=settings.costs),
+        state=state,
     )
-    made = []
-    for market in markets.values():
-        bars = history(settings, market)
-        if bars:
-            desk.seed(bars[:-1])
-            made.append(desk.forecast(bars[-1]))
-    return [forecast for forecast in made if forecast is not None]
+
+
+def _warn_behind(desk: Desk) -> None:
+    if behind := desk.behind():
+        structlog.get_logger().warning(
+            "tracker.behind",
+            markets=[" ".join(key) for key in behind],
+            learned_ms=desk.learned_ms,
+            remedy="fetch earlier candles where the venue has any: their cones have the width of the model's release till then",
+        )

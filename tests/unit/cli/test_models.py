@@ -17,7 +17,7 @@ from heliograph.cluster.fit import FitReport
 from heliograph.config.settings import Settings
 from heliograph.lake import read
 from heliograph.telemetry.progress import Quiet
-from heliograph.train import registry
+from heliograph.train import ledger, registry
 from heliograph.train.registry import Registry, open_registry
 
 Helio = Callable[..., tuple[int, str, str]]
@@ -244,3 +244,17 @@ def test_settings_that_this_version_does_not_know_are_named(
     monkeypatch.setattr(reproduce, "find", lambda *_: told)
     with pytest.raises(reproduce.ConfigError, match=r"does not know the settings .*train\.momentum"):
         reproduce.run(settings, "current", Quiet())
+
+
+def test_trials_tell_a_failed_one_from_a_killed_one(helio: Helio, settings: Settings):
+    ledger.start(settings, {"candidate": "killed", "fold": 0, "run": "r"})
+    failed = ledger.start(settings, {"candidate": "broken", "fold": 1, "run": "r"})
+    ledger.end(settings, failed, {}, state="failed", error="too few windows")
+    code, out, _ = helio("models", "trials")
+    assert code == 0
+    rows = [line.split() for line in out.splitlines()]
+    assert [row[2:6] for row in rows[1:3]] == [["killed", "r", "0", "started"], ["broken", "r", "1", "failed"]]
+    assert rows[2][6:] == ["too", "few", "windows"]
+    assert "2 candidates in 2 trials" in out
+    _, out, _ = helio("models", "trials", "--json")
+    assert [(t["state"], t["error"]) for t in json.loads(out)] == [("started", ""), ("failed", "too few windows")]

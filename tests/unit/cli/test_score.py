@@ -12,12 +12,16 @@ import pytest
 from heliograph.cli.main import main
 from heliograph.model import foundation
 
-FOUR = ["naive", "seasonal_naive", "ridge", "hybrid"]
+SIX = ["naive", "seasonal_naive", "ridge", "pooled", "hybrid", "ensemble"]
 
 
 def score(csv: Path, protocol: str, *more: object) -> int:
     return main(
-        ["score", "--csv", str(csv), "--protocol", protocol, "--epochs", "1", "--samples", "128", *map(str, more)]
+        [
+            *("score", "--csv", str(csv), "--protocol", protocol),
+            *("--epochs", "1", "--samples", "128", "--members", "1"),
+            *map(str, more),
+        ]
     )
 
 
@@ -47,7 +51,7 @@ def test_ltsf_of_a_file_of_etth1s_shape(tmp_path, capsys):
     assert score(etth1, "ltsf", "--json", "--lookback", 96) == 0
     found = lines(capsys)
     measured = [row for row in found if row["check"] == "score"]
-    assert [row["forecaster"] for row in measured] == FOUR
+    assert [row["forecaster"] for row in measured] == SIX
     assert all(row["windows"] == 2_785 and row["horizon"] == 96 and row["lookback"] == 96 for row in measured)
     assert [row["forecaster"] for row in found if row["check"] == "published"] == ["repeat last", "FEDformer"]
 
@@ -56,7 +60,7 @@ def test_chronos_takes_both_files_as_one_set(tmp_path, capsys):
     first, second = (write(tmp_path / f"ETTh{k}.csv", 600 + k, timedelta(hours=1)) for k in (1, 2))
     assert score(first, "chronos", "--csv", second, "--json") == 0
     found = lines(capsys)
-    assert [row["forecaster"] for row in found if row["check"] == "score"] == FOUR
+    assert [row["forecaster"] for row in found if row["check"] == "score"] == SIX
     assert {row["series"] for row in found if row["check"] == "score"} == {4}
     assert {row["protocol"] for row in found} == {"chronos"}
     assert sum(row["check"] == "published" for row in found) == 7
@@ -72,18 +76,15 @@ def test_volatility_takes_the_logs_where_told(tmp_path, capsys):
     path = tmp_path / "omi.csv"
     path.write_text("date,Symbol,rv5\n" + "\n".join(rows) + "\n")
     options = ("--split", "2017-01-01,2017-06-01,2017-12-01", "--lookback", 32)
-    assert score(path, "volatility", *options) == 2
-    assert "--take-log" in capsys.readouterr().err
-    assert score(path, "volatility", *options, "--take-log", "--json") == 0
-    found = lines(capsys)
+    assert score(path, "volatility", *options, "--no-take-log") == 2
+    assert "never negative" in capsys.readouterr().err
+    assert score(path, "volatility", *options, "--json") == 0
+    told = capsys.readouterr()
+    assert "their logs are scored" in told.err
+    found = [json.loads(line) for line in told.out.splitlines()]
     assert [row["forecaster"] for row in found] == [
-        "random_walk",
-        "seasonal_naive",
-        "har",
-        "ridge",
-        "lightgbm",
-        "hybrid",
-    ]
+        "random_walk", "seasonal_naive", "har", "har_market", "pooled", "ridge", "lightgbm", "hybrid", "ensemble",
+    ]  # fmt: skip
     assert all(0 < row["p50"] < 0.2 for row in found)
 
 
@@ -126,9 +127,20 @@ def test_foundation_model_is_scored_as_it_comes(tmp_path, capsys, monkeypatch):
     assert score(path, "chronos", "--json", "--foundation", f"chronos={tmp_path}") == 0
     found = lines(capsys)
     assert opened == [("chronos", tmp_path)]
-    assert [row["forecaster"] for row in found] == [*FOUR, "chronos"]
+    assert [row["forecaster"] for row in found] == [*SIX, "chronos"]
     assert found[-1]["wql"] == pytest.approx(found[0]["wql"])
     assert found[-1]["lookback"] == 376
+
+
+def test_original_exchange_rate_without_header_and_dates_is_scored_as_days(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    walk = np.exp(np.cumsum(0.005 * rng.normal(size=(400, 8)), axis=0))
+    path = tmp_path / "exchange_rate.txt"
+    path.write_text("\n".join(",".join(f"{v:.6f}" for v in row) for row in walk) + "\n")
+    assert score(path, "chronos", "--json") == 0
+    found = lines(capsys)
+    assert {(row["series"], row["season"], row["horizon"]) for row in found if row["check"] == "score"} == {(8, 5, 30)}
+    assert sum(row["check"] == "published" for row in found) == 7
 
 
 def test_absent_file_is_told(tmp_path, capsys):

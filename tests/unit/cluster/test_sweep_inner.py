@@ -9,7 +9,7 @@ from tests.unit.train import makes
 from heliograph.cluster import judge
 from heliograph.config.learning import SweepSettings
 from heliograph.config.settings import RiskSettings, Settings
-from heliograph.core.errors import ConfigError
+from heliograph.core.errors import ConfigError, CorruptPart, DataError, InvariantBroken
 from heliograph.train import ledger, outcomes
 
 FOLDS = (makes.fold(),)
@@ -86,11 +86,22 @@ def test_trial_is_on_the_ledger_before_it_is_fitted_and_its_end_afterwards(run, 
     assert [t.state for t in ledger.read(settings)] == ["done"]
 
 
-def test_settings_that_can_not_be_fitted_are_an_outcome(run, settings, monkeypatch):
+@pytest.mark.parametrize("kind", [ConfigError, DataError, InvariantBroken])
+def test_settings_that_can_not_be_fitted_are_an_outcome(run, settings, monkeypatch, kind):
     def refuse(*_):
-        raise ConfigError("too few windows")
+        raise kind("too few windows")
 
     monkeypatch.setattr(judge, "value", refuse)
     _, outcome = run(makes.world("walk"))
     assert (outcome.value, outcome.error) == (None, "too few windows")
+    assert [(t.state, t.error) for t in ledger.read(settings)] == [("failed", "too few windows")]
+
+
+def test_torn_part_of_the_lake_is_no_outcome_of_a_candidate(run, settings, monkeypatch):
+    def refuse(*_):
+        raise CorruptPart("torn")
+
+    monkeypatch.setattr(judge, "value", refuse)
+    with pytest.raises(CorruptPart, match="torn"):
+        run(makes.world("walk"))
     assert [t.state for t in ledger.read(settings)] == ["failed"]

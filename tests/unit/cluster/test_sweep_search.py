@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from math import log10
 from statistics import median
 
@@ -142,6 +143,28 @@ def test_study_holds_every_settled_candidate_once_for_the_dashboard(settings, mo
     told = {"done": "COMPLETE", "stopped": "PRUNED", "failed": "FAIL"}
     assert states == {s.number: told[s.state] for s in search.standings}
     assert (settings.var / "search" / sweep.PAGE).exists()
+    study._storage.remove_session()
+
+
+def test_study_tells_what_every_figure_of_the_dashboard_needs(settings):
+    """Stopped candidates had no value, and all of them the moment at which the study was written: its figures were empty."""
+    folder = settings.var / "search"
+    search = finish(begin(settings, folder))
+    for number in range(12):
+        os.utime(folder / f"candidate-{number:04d}" / "point.json", (1_700_000_000 + number,) * 2)
+        for path in (folder / f"candidate-{number:04d}").glob("fold-*.json"):
+            os.utime(path, (1_700_000_060 + number,) * 2)
+    draw.keep(folder / sweep.STUDY, "search", search._axes, search.points, search.standings)
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{folder / sweep.STUDY}")
+    assert study.metric_names == [draw.METRIC]
+    assert {s.state for s in search.standings} == {"done", "stopped"}
+    for trial, standing in zip(study.trials, search.standings, strict=True):
+        assert trial.value == pytest.approx(standing.value)
+        assert [trial.user_attrs[f"fold {k}"] for k in trial.intermediate_values] == list(standing.values)
+        assert trial.intermediate_values[len(standing.values)] == pytest.approx(standing.value)
+        assert trial.datetime_start.timestamp() == 1_700_000_000 + standing.number
+        assert trial.duration.total_seconds() == 60
+    assert study.best_trial.number == selection.best(search.standings).number
     study._storage.remove_session()
 
 

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from heliograph.config.learning import ModelSettings
 from heliograph.core.errors import ConfigError
-from heliograph.model.series import Hybrid, Linear, Regressors, SeasonalNaive, SeriesNetwork, har_basis, step_size
+from heliograph.model.series import (
+    Hybrid,
+    Linear,
+    Mean,
+    Regressors,
+    SeasonalNaive,
+    SeriesNetwork,
+    har_basis,
+    one_thread,
+    step_size,
+)
 
 LEVELS = (0.1, 0.5, 0.9)
 LOOKBACK, HORIZON = 16, 6
@@ -141,3 +151,19 @@ def test_second_channel_reaches_the_network():
 def test_window_that_stands_still_gives_finite_quantiles():
     said = Hybrid(linear(), shaken(network())).forecast(np.ones((4, LOOKBACK, 1)), SERIES[:4])
     assert np.isfinite(said).all()
+
+
+def test_mean_is_taken_level_by_level_and_leaves_its_members_alone(windows):
+    first, second = linear(), linear(is_local=True)
+    each = [one.forecast(windows, SERIES) for one in (first, second)]
+    said = Mean((first, second)).forecast(windows, SERIES)
+    np.testing.assert_allclose(said, (each[0] + each[1]) / 2)
+    assert (np.diff(said, axis=-1) >= 0).all()
+    np.testing.assert_array_equal(first.forecast(windows, SERIES), each[0])
+
+
+def test_threads_are_as_they_were_after_one_thread_was_enough():
+    before = torch.get_num_threads()
+    with one_thread():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before

@@ -22,7 +22,7 @@ from heliograph.lake.store import open_store
 from heliograph.lake.write import write_part
 from heliograph.testing import lakes
 from heliograph.testing.fakes import ManualClock
-from heliograph.train import columns, dataset, inputs
+from heliograph.train import columns, dataset, inputs, origin
 
 HOUR = parse("1h")
 SPOTS = {"BTC/USDT": 1, "ETH/USDT": 2, "XRP/USDT": 3}
@@ -113,6 +113,26 @@ def test_later_bars_change_no_earlier_row_and_only_their_own_tiles(
     assert work().computed == width
     (after,) = dataset.read_symbols(settings, ["BTC/USDT"])
     np.testing.assert_array_equal(after.x_NF[: len(before.x_NF)], before.x_NF)
+
+
+def test_run_reads_the_versions_of_its_first_start_whatever_the_lake_gets_since(tmp_path: Path) -> None:
+    """A later commit replaces the funding of the last days: a run that goes on, and its release, still know the old one."""
+    settings = settings_of(tmp_path, "funding_rate", "funding_paid_24", "basis").model_copy(update={"var": tmp_path})
+    write(settings.lake, 0, END_MS)
+    run, version = settings.models_folder / "run", read.version(settings.lake)
+    as_of = origin.pinned(settings, run, version)
+    (before,) = dataset.read_symbols(settings, ["BTC/USDT"], as_of=as_of)
+    write(settings.lake, END_MS, END_MS + DAY_MS)
+    assert origin.pinned(settings, run, version) == as_of
+    assert origin.data_of(settings, version, run).versions == as_of
+    assert origin.data_of(settings, version).versions["funding"] == as_of["funding"] + 1
+    (after,) = dataset.read_symbols(settings, ["BTC/USDT"], as_of=as_of)
+    np.testing.assert_array_equal(after.x_NF, before.x_NF)
+    (newest,) = dataset.read_symbols(settings, ["BTC/USDT"])
+    assert len(newest.x_NF) > len(before.x_NF)
+    newer = {**as_of, "candles": version + 1}
+    assert origin.pinned(settings, run, version + 1)["funding"] == as_of["funding"] + 1
+    assert len(dataset.read_symbols(settings, ["BTC/USDT"], as_of=newer)[0].x_NF) == len(newest.x_NF)
 
 
 def test_a_market_that_is_listed_later_changes_the_others_from_then_on_only(tmp_path: Path) -> None:

@@ -325,7 +325,7 @@ def test_fit_over_all_that_is_known_learns_from_the_validation_slice_and_not_fro
     assert same(made[0], made[2])
 
 
-def test_fit_over_all_that_is_known_goes_on_for_just_so_many_epochs_and_resumes_exactly(tmp_path):
+def test_fit_over_all_that_is_known_goes_on_whatever_validation_says_and_resumes_exactly(tmp_path):
     settings = makes.TRAIN.model_copy(update={"patience_epochs": 1, "learning_rate": 0.05})
     told, kept = [], []
 

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph.core.errors import ConfigError, LookAhead, SchemaMismatch
+from heliograph.core.errors import ConfigError, LookAhead
 from heliograph.model.series import Regressors, SeasonalNaive, har_basis
 from heliograph.train.public import chronos, ltsf, metrics, published, table, volatility
 from heliograph.train.public.ask import Ask
-from heliograph.train.public.fit import OLS, Effort, Task, chunks, fit_hybrid, fit_linear, moments, with_spread
+from heliograph.train.public.fit import (
+    OLS,
+    Effort,
+    Task,
+    chunks,
+    fit_hybrid,
+    fit_hybrids,
+    fit_linear,
+    fit_pooled,
+    moments,
+    with_spread,
+)
 from heliograph.train.public.panel import Panel, require_train_scaler
 from heliograph.train.public.table import Series
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
-QUICK = Effort(epochs=1, samples_per_epoch=256, batch_size=64, width=8)
+QUICK = Effort(epochs=1, samples_per_epoch=256, batch_size=64, width=8, members=2)
 
 
 def series(value: np.ndarray, name: str = "a", step_ms: int = HOUR_MS, leverage: np.ndarray | None = None) -> Series:
@@ -72,71 +82,6 @@ def test_series_that_never_moved_is_left_out_of_mase():
     y, point = np.array([[1.0], [5.0]]), np.array([[3.0], [5.5]])
     assert metrics.mase(y, point, np.array([1.0, 0.0])) == 2.0
     assert np.isnan(metrics.mase(y, point, np.zeros(2)))
-
-
-# Tables
-
-
-def write(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
-
-
-@pytest.mark.parametrize("form", ["%Y-%m-%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y-%m-%d"])
-def test_dates_of_the_public_files_are_read(tmp_path: Path, form: str):
-    days = [datetime(1990, 1, 1, tzinfo=UTC) + timedelta(days=k) for k in range(3)]
-    rows = "\n".join(f"{d.strftime(form)},{k},{-k}" for k, d in enumerate(days))
-    first, second = table.read_wide(write(tmp_path / "t.csv", f"date,A,OT\n{rows}\n"))
-    assert (first.name, second.name) == ("A", "OT")
-    assert first.step_ms == DAY_MS
-    np.testing.assert_array_equal(second.value_T, [0, -1, -2])
-
-
-@pytest.mark.parametrize(
-    ("rows", "told"),
-    [
-        ("2020-01-01,1\n2020-01-02,\n2020-01-03,3\n", "row 3 has no value"),
-        ("2020-01-01,1\n2020-01-03,2\n2020-01-02,3\n", "must ascend, each once; row 4"),
-        ("2020-01-01,1\n2020-01-02,x\n2020-01-03,3\n", "'x' in row 3 is no number"),
-        ("first,1\nsecond,2\nthird,3\n", "must hold dates"),
-        ("2020-01-01,1\n", "no series"),
-    ],
-)
-def test_file_that_breaks_its_contract_is_told_with_its_row(tmp_path: Path, rows: str, told: str):
-    path = write(tmp_path / "t.csv", "date,a\n" + rows)
-    with pytest.raises((SchemaMismatch, ConfigError), match=told):
-        table.read_wide(path)
-
-
-def test_absent_file_is_a_config_error(tmp_path: Path):
-    with pytest.raises(ConfigError, match=r"docs/benchmarks\.md"):
-        table.read_wide(tmp_path / "none.csv")
-
-
-LONG = (
-    "date,Symbol,rv5,open_to_close\n2020-01-01,.B,1,0.1\n2020-01-01,.A,2,-0.2\n2020-01-02,.A,4,0.3\n2020-01-02,.B,0,0\n"
-)
-
-
-def test_long_table_gives_a_series_of_each_name(tmp_path: Path):
-    first, second = table.logged(table.read_long(write(tmp_path / "t.csv", LONG)))
-    assert (first.name, second.name) == (".A", ".B")
-    np.testing.assert_allclose(first.value_T, np.log([2.0, 4.0]))
-    np.testing.assert_allclose(first.leverage_T, [-0.2, 0.0])
-    assert len(second.value_T) == 1  # a variance of zero has no log
-
-
-def test_long_table_of_several_values_wants_one_named(tmp_path: Path):
-    path = write(tmp_path / "t.csv", "date,Symbol,rv5,rk\n2020-01-01,A,1,3\n2020-01-02,A,2,4\n2020-01-03,A,2,4\n")
-    with pytest.raises(ConfigError, match="--value, one of rv5, rk"):
-        table.read_long(path)
-    np.testing.assert_array_equal(table.read_long(path, value="rk")[0].value_T, [3, 4, 4])
-
-
-def test_wide_table_of_indices_may_have_holidays(tmp_path: Path):
-    path = write(tmp_path / "t.csv", "date,A,B\n2020-01-01,-1,-2\n2020-01-02,,-3\n2020-01-03,-4,-5\n")
-    first, second = table.read_long(path)
-    assert (len(first.value_T), len(second.value_T)) == (2, 3)
 
 
 # Panel: the scaler and the splits
@@ -192,6 +137,16 @@ def test_series_never_run_into_each_other():
 def test_etth_has_2785_test_windows_of_96_steps():
     task, test_N = ltsf.prepare((series(seasonal(17_420, 0)),), Ask("ETTh1"))
     assert (len(task.fit_N), len(task.held_N), len(test_N)) == (8_640 - 336 - 96 + 1, 2_785, 2_785)
+
+
+def test_etts_columns_tell_its_split_whatever_the_file_is_called():
+    of_ett = tuple(
+        series(seasonal(15_000, k), name)
+        for k, name in enumerate(("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT"))
+    )
+    _, test_N = ltsf.prepare(of_ett, Ask("download"))
+    assert len(test_N) == 7 * 2_785
+    assert len(ltsf.prepare(of_ett[:1], Ask("download"))[1]) == 3_000 - 96 + 1  # any other file: 70, 10, 20 %
 
 
 def test_size_of_a_batch_changes_nothing_and_a_dropped_last_batch_would():
@@ -251,11 +206,11 @@ def test_published_figures_of_another_lookback_or_horizon_are_never_set_beside()
 def test_ltsf_run_tells_of_all_forecasters_and_none_crosses():
     ask = Ask("made", lookback=48, horizon=12, split=("500", "200", "200"), effort=QUICK)
     found = {s.forecaster: s.metrics for s in ltsf.run(table_of(2, 900), ask)}
-    assert list(found) == ["naive", "seasonal_naive", "ridge", "hybrid"]
+    assert list(found) == ["naive", "seasonal_naive", "ridge", "pooled", "hybrid", "ensemble"]
     assert all(m["crossing_pct"] == 0 and m["windows"] == 189 for m in found.values())
     assert found["ridge"]["mse"] < 0.7 * found["naive"]["mse"]
     assert found["hybrid"]["mse"] == pytest.approx(found["ridge"]["mse"], rel=0.05)
-    assert found["hybrid"]["seed"] == 1
+    assert (found["hybrid"]["seed"], found["hybrid"]["members"]) == (1, 2)
 
 
 # Chronos
@@ -304,7 +259,7 @@ def test_chronos_run_tells_of_all_forecasters_and_of_foundation_models_as_they_c
 
     ask = Ask("made", lookback=48, effort=QUICK, zero={"stand-in": zero})
     found = {s.forecaster: s.metrics for s in chronos.run(table_of(3, 500), ask)}
-    assert list(found) == ["naive", "seasonal_naive", "ridge", "hybrid", "stand-in"]
+    assert list(found) == ["naive", "seasonal_naive", "ridge", "pooled", "hybrid", "ensemble", "stand-in"]
     assert found["stand-in"]["wql"] == pytest.approx(found["naive"]["wql"])
     assert found["ridge"]["wql"] < found["seasonal_naive"]["wql"]
     assert all(m["crossing_pct"] == 0 and m["horizon"] == 24 and m["season"] == 24 for m in found.values())
@@ -352,7 +307,9 @@ VOLATILITY = Ask("made", split=("1971-06-01", "1971-12-01", "1972-06-01"), lookb
 
 def test_volatility_run_tells_of_all_forecasters_and_none_crosses():
     found = {s.forecaster: s.metrics for s in volatility.run(indices(3, 900), VOLATILITY)}
-    assert list(found) == ["random_walk", "seasonal_naive", "har", "ridge", "lightgbm", "hybrid"]
+    assert list(found) == [
+        "random_walk", "seasonal_naive", "har", "har_market", "pooled", "ridge", "lightgbm", "hybrid", "ensemble",
+    ]  # fmt: skip
     assert all(m["crossing_pct"] == 0 and m["series"] == 3 for m in found.values())
     assert found["har"]["p50"] < found["random_walk"]["p50"]
     assert abs(found["har"]["cov80"] - 0.8) < 0.06
@@ -367,10 +324,34 @@ def test_each_index_is_cut_by_its_own_days():
         assert target_ms[0] == datetime(1971, 12, 1, tzinfo=UTC).timestamp() * 1_000
 
 
+def test_market_is_the_mean_of_what_each_index_said_last():
+    values = ([1.0, 2.0, 3.0, 9.0], [10.0, 30.0])
+    days = np.array([[0, 1, 2, 20], [0, 2, 0, 0]])
+    ts_of = [days[0] * DAY_MS, days[1, :2] * DAY_MS]
+    panel = Panel.of(
+        [Series(str(k), ts, np.array(v)) for k, (ts, v) in enumerate(zip(ts_of, values, strict=True))], [4, 2]
+    )
+    panel = replace(panel, x_RF=np.array([*values[0], *values[1]])[:, None])
+    said = volatility.market(ts_of, panel)[:, 0]
+    np.testing.assert_allclose(
+        said, [5.5, 6.0, 16.5, 9.0, 5.5, 16.5]
+    )  # the second is silent for a day; later it is old
+
+
+def test_market_of_a_day_hears_nothing_of_the_next():
+    first, second = indices(2, 900)
+    later = Series(second.name, second.ts_ms, np.where(np.arange(899) > 800, 5.0, second.value_T), second.leverage_T)
+    before, after = (volatility.prepare((first, s), VOLATILITY)[0].panel for s in (second, later))
+    for c in (0, 1):
+        rows = slice(int(before.start_C[c]), int(before.start_C[c]) + 800)
+        np.testing.assert_array_equal(before.x_RF[rows], after.x_RF[rows])
+    assert before.x_RF.shape[1] == 4  # own variance and falls, the market's variance and falls
+
+
 def test_har_is_least_squares_on_the_three_averages():
     (one,) = indices(1, 900, has_returns=False)
     task, _ = volatility.prepare((one,), VOLATILITY)
-    har = fit_linear(task, Regressors("mean", har_basis(32, 1)), is_shared=True, penalties=OLS)[0]
+    har = fit_linear(task, Regressors("mean", har_basis(32, 2)[:, :3]), is_shared=True, penalties=OLS)[0]
     x = task.panel.windows(task.fit_N, 32)[..., 0]
     told = np.stack([x[:, -1], x[:, -5:].mean(axis=1), x[:, -22:].mean(axis=1), np.ones(len(x))], axis=1)
     expected = np.linalg.lstsq(told, task.panel.targets(task.fit_N, 5), rcond=None)[0]
@@ -382,7 +363,8 @@ def test_leverage_helps_where_falls_raise_variance():
     for has_returns in (False, True):
         task, test_N = volatility.prepare(indices(3, 900, has_returns=has_returns), VOLATILITY)
         channels = task.panel.x_RF.shape[1]
-        har = fit_linear(task, Regressors("mean", har_basis(32, channels)), is_shared=True, penalties=OLS)[0]
+        basis_JK = har_basis(32, channels)[:, : 3 * channels // 2]  # without the market
+        har = fit_linear(task, Regressors("mean", basis_JK), is_shared=True, penalties=OLS)[0]
         said = har.forecast(task.panel.windows(test_N, 32), task.panel.series_R[test_N])
         risks.append(metrics.wql(task.panel.targets(test_N, 5), said, volatility.LEVELS))
     assert risks[1] < 0.97 * risks[0]
@@ -390,8 +372,15 @@ def test_leverage_helps_where_falls_raise_variance():
 
 def test_variances_that_are_no_logs_are_refused():
     positive = tuple(series(np.exp(s.value_T), s.name, DAY_MS) for s in indices(2, 900))
-    with pytest.raises(ConfigError, match="--take-log"):
+    with pytest.raises(ConfigError, match="--no-take-log"):
         volatility.prepare(positive, VOLATILITY)
+
+
+def test_day_without_variance_makes_no_logs_of_the_others():
+    """The realised library has zeros: one of them must not let variances pass for their logs."""
+    (one,) = indices(1, 900)
+    assert table.are_logs((one,))
+    assert not table.are_logs((series(np.append(np.exp(one.value_T), 0.0)),))
 
 
 @pytest.mark.parametrize("split", [("1971-06-01",), ("x", "y", "z"), ("1971-06-01", "1971-01-01", "1972-01-01")])
@@ -420,6 +409,41 @@ def test_ridge_finds_an_exact_map_and_moments_add_up():
     parts = moments(task, task.fit_N, Regressors("last")) + moments(task, task.held_N, Regressors("last"))
     np.testing.assert_allclose(whole.aa_KK, parts.aa_KK, atol=1e-9)
     np.testing.assert_allclose(whole.ay_KH, parts.ay_KH, atol=1e-9)
+
+
+def test_pooled_maps_are_never_worse_than_the_one_of_all_on_the_held_rows_and_find_what_differs():
+    rng = np.random.default_rng(3)
+    unlike = np.zeros(900)
+    for t in range(1, 900):  # goes back where the others go on
+        unlike[t] = -0.8 * unlike[t - 1] + rng.normal()
+    tables = (*table_of(3, 900), series(unlike, "unlike"))
+    task, test_N = ltsf.prepare(tables, Ask("made", lookback=24, horizon=6, split=("500", "200", "200")))
+    shared = fit_linear(task, Regressors("last"), is_shared=True)
+    pooled = fit_pooled(task, Regressors("last"), shared=shared)
+    held, test = (
+        [ltsf.figures_of(f[0], task, rows)["mse"] for f in (shared, pooled)] for rows in (task.held_N, test_N)
+    )
+    assert held[1] <= held[0] * (1 + 1e-6)
+    assert test[1] < 0.97 * test[0]
+
+
+def test_prior_is_what_comes_out_where_the_penalty_is_all():
+    task, _ = ltsf_task()
+    some = moments(task, task.fit_N, Regressors("last"))
+    prior = np.random.default_rng(0).normal(size=some.ay_KH.shape)
+    np.testing.assert_allclose(some.solve(1e12, prior), prior, rtol=1e-6)
+    np.testing.assert_allclose(some.solve(1e-3, 0 * prior), some.solve(1e-3))
+
+
+def test_hybrid_of_members_is_the_mean_of_networks_from_other_seeds():
+    task, test_N = ltsf_task()
+    ridge = fit_linear(task, Regressors("last"), is_shared=True)[0]
+    windows, of = task.panel.windows(test_N, 48), task.panel.series_R[test_N]
+    both = fit_hybrids(task, ridge, QUICK)
+    each = [one.forecast(windows, of) for one in both.members]
+    np.testing.assert_allclose(each[0], fit_hybrid(task, ridge, QUICK).forecast(windows, of), rtol=1e-12)
+    assert np.abs(each[0] - each[1]).max() > 0
+    np.testing.assert_allclose(both.forecast(windows, of), (each[0] + each[1]) / 2)
 
 
 def test_moments_give_the_squared_error():

@@ -61,7 +61,9 @@ class Score:
 
 def effort_of(name: str, ask: Ask) -> dict[str, float | int | str]:
     """What a line adds for a forecaster that was trained by chance and for a time: one seed is one draw."""
-    return {"epochs": ask.effort.epochs, "seed": ask.effort.seed} if name == "hybrid" else {}
+    if name not in {"hybrid", "ensemble"}:
+        return {}
+    return {"epochs": ask.effort.epochs, "members": ask.effort.members, "seed": ask.effort.seed}
 
 
 def usual_season(step_ms: int) -> int:

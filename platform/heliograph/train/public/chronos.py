@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from heliograph.core.errors import ConfigError
-from heliograph.model.series import Regressors, SeasonalNaive, SeriesForecaster
+from heliograph.model.series import Mean, Regressors, SeasonalNaive, SeriesForecaster
 from heliograph.train.public import metrics
 from heliograph.train.public.ask import Ask, Score, effort_of, require_season, usual_horizon, usual_season
-from heliograph.train.public.fit import Task, fit_hybrid, fit_linear
+from heliograph.train.public.fit import Task, fit_hybrids, fit_linear, fit_pooled
 from heliograph.train.public.panel import Panel
 from heliograph.train.public.table import DAY_MS, Series
 
@@ -108,14 +108,18 @@ def _forecasters(task: Task, season: int, ask: Ask) -> Iterator[tuple[str, Serie
     """Names, forecasters, and the seconds that it took to fit each."""
     yield "naive", SeasonalNaive(1, task.horizon, LEVELS), 0.0
     yield "seasonal_naive", SeasonalNaive(season, task.horizon, LEVELS), 0.0
-    before = time.perf_counter()
-    first, ridge = fit_linear(task, Regressors("last"), is_shared=False)
+    before, regressors = time.perf_counter(), Regressors("last")
+    ridge = fit_linear(task, regressors, is_shared=False)[1]
     ridge_s = time.perf_counter() - before
     yield "ridge", ridge, ridge_s
     before = time.perf_counter()
-    hybrid = fit_hybrid(task, first, ask.effort)
-    hybrid.linear = ridge  # the network knows how to correct; what it corrects may know the newest values too
-    yield "hybrid", hybrid, ridge_s + time.perf_counter() - before
+    first, pooled = fit_pooled(task, regressors)
+    pooled_s = time.perf_counter() - before
+    yield "pooled", pooled, pooled_s
+    hybrid = fit_hybrids(task, first, ask.effort, corrected=pooled)
+    hybrid_s = time.perf_counter() - before
+    yield "hybrid", hybrid, hybrid_s
+    yield "ensemble", Mean((ridge, hybrid)), ridge_s + hybrid_s
 
 
 def _score(name: str, figures: dict[str, float | int | str], task: Task, season: int, took_s: float) -> Score:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import torch
 from heliograph.config.learning import ModelSettings
 from heliograph.core.errors import ConfigError
 from heliograph.model.losses import pinball
-from heliograph.model.series import Hybrid, Linear, Regressors, SeriesNetwork
+from heliograph.model.series import Hybrid, Linear, Mean, Regressors, SeriesNetwork, one_thread
 from heliograph.train.public import metrics
 from heliograph.train.public.panel import Panel
 
@@ -26,12 +26,15 @@ IntArray = npt.NDArray[np.int64]
 
 PENALTIES = tuple(np.logspace(-7, 1, 17))
 """Ridge penalties that are tried, as shares of the regressors' mean square."""
+TOWARDS = tuple(np.logspace(-4, 4, 17))
+"""The same where weights are drawn towards others, which may well be right: the last one leaves nearly nothing else."""
 OLS = (1e-10,)
 """No penalty but what keeps the equations solvable."""
 
 _CHUNK = 2_048
 _MOST_PATCHES = 24
 _HELD_ROWS = 4_096
+_APART = 1_000  # of the seeds of one run's networks: those of the next --seed are others
 _DECAY = 0.98  # of the weights' running mean, a step: what is kept and judged
 
 
@@ -66,14 +69,17 @@ class Effort:
 
     Attributes:
         samples_per_epoch: windows of an epoch, drawn by chance where there are more.
+        members: networks that are trained, each from other first weights; their mean is what forecasts.
     """
 
     epochs: int = 6
-    samples_per_epoch: int = 16_384
+    samples_per_epoch: int = 32_768
     batch_size: int = 256
     learning_rate: float = 2e-3
     seed: int = 1
     width: int = 32
+    members: int = 3
+    dropout: float = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +97,17 @@ class Moments:
         """Sum of squared errors of these weights."""
         return float(self.yy - 2 * (weight_KH * self.ay_KH).sum() + (weight_KH * (self.aa_KK @ weight_KH)).sum())
 
-    def solve(self, penalty: float) -> FloatArray:
-        """Ridge weights, float64[K, H]; the penalty is a share of the regressors' mean square."""
+    def solve(self, penalty: float, prior_KH: FloatArray | None = None) -> FloatArray:
+        """Ridge weights, float64[K, H], drawn towards the prior ones, or to none.
+
+        Args:
+            penalty: as a share of the regressors' mean square.
+        """
         size = len(self.aa_KK)
         scale = np.trace(self.aa_KK) / size
-        return np.linalg.solve(self.aa_KK + penalty * scale * np.eye(size), self.ay_KH)
+        prior_KH = np.zeros_like(self.ay_KH) if prior_KH is None else prior_KH
+        told_KH = self.ay_KH - self.aa_KK @ prior_KH
+        return prior_KH + np.linalg.solve(self.aa_KK + penalty * scale * np.eye(size), told_KH)
 
 
 def chunks(row_N: IntArray, size: int = _CHUNK) -> Iterator[IntArray]:
@@ -124,12 +136,14 @@ def fit_linear(
     is_shared: bool,
     penalties: tuple[float, ...] = PENALTIES,
     residuals_N: IntArray | None = None,
+    prior: tuple[Linear, Linear] | None = None,
 ) -> tuple[Linear, Linear]:
     """Choose the penalty on the held rows, measure the residuals there, and fit again on all rows.
 
     Args:
         is_shared: one map for all series, or one each.
         residuals_N: rows whose residuals make the quantiles; the held ones by default.
+        prior: what an earlier call gave for all series together: the weights are drawn towards its own.
 
     Returns:
         The forecaster fitted without the held rows, which a network may be trained on; and the one fitted with them.
@@ -139,16 +153,35 @@ def fit_linear(
         _moments_of(task, task.fit_N, regressors, is_shared),
         _moments_of(task, task.held_N, regressors, is_shared),
     )
+    prior_KH, prior_again_KH = (None, None) if prior is None else (p.weight_PKH[0] for p in prior)
     first, again = [], []
     for fit, held in zip(fit_of, held_of, strict=True):
-        weights = [fit.solve(penalty) for penalty in penalties]
+        weights = [fit.solve(penalty, prior_KH) for penalty in penalties]
         best = min(range(len(weights)), key=lambda k: held.squares(weights[k]))
         first.append(weights[best])
-        again.append((fit + held).solve(penalties[best]))
+        again.append((fit + held).solve(penalties[best], prior_again_KH))
     rows = task.held_N if residuals_N is None else residuals_N
     spreads = [with_spread(task, regressors, np.stack(first), rows, is_local=is_local) for is_local in (False, True)]
     linear = min(spreads, key=lambda spread: _held_pinball(task, spread))
     return linear, linear.reweighted(np.stack(again))
+
+
+def fit_pooled(
+    task: Task,
+    regressors: Regressors,
+    *,
+    shared: tuple[Linear, Linear] | None = None,
+    residuals_N: IntArray | None = None,
+) -> tuple[Linear, Linear]:
+    """A map for each series, drawn towards the one of all as far as its own held rows want it; as `fit_linear` returns.
+
+    A series that has nothing of its own to say keeps the map of all; one that is long and unlike the others gets its own.
+
+    Args:
+        shared: the map of all, where it was fitted before.
+    """
+    shared = shared or fit_linear(task, regressors, is_shared=True, residuals_N=residuals_N)
+    return fit_linear(task, regressors, is_shared=False, penalties=TOWARDS, residuals_N=residuals_N, prior=shared)
 
 
 def with_spread(
@@ -179,10 +212,20 @@ def standing_still(task: Task, row_N: IntArray) -> Linear:
     return with_spread(task, regressors, np.zeros((1, width, task.horizon)), row_N)
 
 
-def network_settings(lookback: int, width: int) -> ModelSettings:
+def network_settings(lookback: int, effort: Effort) -> ModelSettings:
     """The product's network for one series: at most 24 patches, one LSTM layer, one block of attention."""
     patch = next(p for p in range(1, lookback + 1) if lookback % p == 0 and lookback // p <= _MOST_PATCHES)
-    return ModelSettings(window_bars=lookback, patch_bars=patch, width=width, dropout=0.4)
+    return ModelSettings(window_bars=lookback, patch_bars=patch, width=effort.width, dropout=effort.dropout)
+
+
+def fit_hybrids(task: Task, linear: Linear, effort: Effort, *, corrected: Linear | None = None) -> Mean:
+    """The mean of several networks: `fit_hybrid` from other first weights each, and windows in another order.
+
+    Args:
+        corrected: what they correct in a forecast, where that knows newer values than what they were trained on.
+    """
+    made = [fit_hybrid(task, linear, replace(effort, seed=effort.seed + _APART * k)) for k in range(effort.members)]
+    return Mean(tuple(Hybrid(corrected or linear, one.network) for one in made))
 
 
 def fit_hybrid(task: Task, linear: Linear, effort: Effort) -> Hybrid:
@@ -192,10 +235,10 @@ def fit_hybrid(task: Task, linear: Linear, effort: Effort) -> Hybrid:
     quantiles to correct are those of the training residuals, which are smaller than the held ones: a network that was
     shown the others would first of all learn that difference.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(effort.seed)
         network = SeriesNetwork(
-            network_settings(task.lookback, effort.width),
+            network_settings(task.lookback, effort),
             task.horizon,
             len(task.levels),
             channels=task.panel.x_RF.shape[1],

@@ -6,7 +6,7 @@ Shapes: R rows of all series one after the other, N windows, T steps of a look-b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ class Panel:
     """Series, each less its mean and over its deviation on its own training slice.
 
     Attributes:
-        x_RF: float64, the series itself first; then the leverage channel, where the file has one.
+        x_RF: float64, the series itself first; then the leverage channel, where the file has one; then what lies `beside`.
         series_R: index of each row's series.
         start_C: first row of each series, and at the end the number of rows.
         mean_C, std_C: what was taken off and divided by.
@@ -66,6 +66,10 @@ class Panel:
             mean_C=np.array(means),
             std_C=np.array(stds),
         )
+
+    def beside(self, more_RF: FloatArray) -> Panel:
+        """The same rows with more channels after their own."""
+        return replace(self, x_RF=np.concatenate([self.x_RF, more_RF], axis=1))
 
     def origins(self, lookback: int, horizon: int, from_C: Sequence[int], to_C: Sequence[int]) -> IntArray:
         """Rows whose next ``horizon`` values all lie in ``[from_C[c], to_C[c])`` of their series.
