@@ -122,17 +122,30 @@ def candles_in(settings: Settings) -> int:
 
 
 async def _fenced(trading: Coroutine[Any, Any, driver.Closing], lease: Lease, lease_s: float) -> driver.Closing:
-    """Trade only while the lease is ours: it is renewed every third of its time, and losing it stops the trading."""
+    """Trade only while the lease is ours.
+
+    It is renewed every third of its time. Losing it stops the trading, and so does a store that does not answer before
+    five sixths of it are gone.
+
+    Raises:
+        Permanent: another executor has taken over.
+        Retryable: the store failed, or did not answer.
+    """
     task = asyncio.create_task(trading)
     while True:
         done, _ = await asyncio.wait({task}, timeout=lease_s / 3)
         if done:
             return task.result()
         try:
-            await asyncio.wait_for(asyncio.to_thread(lease.renew), timeout=lease_s / 3)
-        except (Permanent, Retryable, TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(lease.renew), timeout=lease_s / 2)
+        except (Permanent, Retryable, TimeoutError) as e:
             task.cancel()
             await asyncio.wait({task})
+            if isinstance(e, TimeoutError):
+                raise Retryable(
+                    f"the lake's store did not renew the account's lease within {lease_s / 2:.0f} s: trading stopped before "
+                    "another may begin; see the store, then start again (the journal goes on), or raise lake.lease_s"
+                ) from e
             raise
 
 
