@@ -63,7 +63,7 @@ def world(ray_session, tmp_path_factory: pytest.TempPathFactory) -> World:
     settings = searches.settings_of(folder / "var", folder / "lake", *SMALL)
     run = Path(fit.run(settings, Quiet()).folder)
     data = dataset.read_symbols(settings)
-    fold = fit.plan_folds(settings, data)[1]
+    fold = dataset.folds(settings, data)[1]
     return World(settings, run, fold, selection.inner(data, fold))
 
 

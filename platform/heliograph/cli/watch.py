@@ -71,6 +71,9 @@ class Listener:
         if self._task is not None:
             self._loop.call_soon_threadsafe(self._task.cancel)
         self._thread.join(TIMEOUT_S)
+        self._loop.close()
+        if kind is None and self._task is not None and not self._task.cancelled():
+            raise HeliographError(f"the signal stream ended after {self.messages} messages") from self._task.exception()
 
     def _run(self) -> None:
         async def listen() -> None:
@@ -84,7 +87,6 @@ class Listener:
             await asyncio.wait({self._task})
 
         self._loop.run_until_complete(until_cancelled())
-        self._loop.close()
 
 
 def _client(settings: ServeSettings, key: str) -> aiohttp.ClientSession:

@@ -11,26 +11,22 @@ from typing import Any
 
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's own tables; the progress bar says the same in one line
 
-import numpy as np
 import pyarrow.parquet as pq
 import ray.train
 from ray import tune
-from ray.train import collective
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from heliograph.cluster import strategy
+from heliograph.cluster import fit_worker, strategy
 from heliograph.cluster.trials import Curves, TrialsShown
 from heliograph.config.settings import Settings
 from heliograph.core.errors import HeliographError
-from heliograph.core.timeframe import parse
 from heliograph.lake import read
 from heliograph.model.forecaster import save
 from heliograph.telemetry.progress import Bar
-from heliograph.train import dataset, fold, ledger, loop, neural, origin, progress, registry, release, score, selection
+from heliograph.train import dataset, fold, ledger, neural, origin, registry, release, score, selection
 from heliograph.train.protocol import Task
-from heliograph.windows.folds import Fold, walk_forward
-from heliograph.windows.sample import SymbolData
+from heliograph.windows.folds import Fold
 
 DRIVER_CPUS = 0.1  # a trial only waits while its workers train
 RESTARTS = 2
@@ -56,18 +52,6 @@ class FitReport:
     notes: tuple[str, ...] = ()
 
 
-def plan_folds(settings: Settings, data: Sequence[SymbolData]) -> tuple[Fold, ...]:
-    """The folds over the span in which at least half of the symbols have candles."""
-    return walk_forward(
-        int(np.median([d.known_ts_ms[0] for d in data])),
-        int(np.median([d.known_ts_ms[-1] for d in data])),
-        parse(settings.features.timeframe),
-        settings.folds,
-        longest_horizon_bars=max(settings.labels.horizons_bars),
-        overlap_bars=settings.model.window_bars if settings.folds.purge_windows else 0,
-    )
-
-
 def run(settings: Settings, shown: Bar) -> FitReport:
     """Fit every fold that is not done yet, score all, and release the last fold's model.
 
@@ -89,7 +73,7 @@ def run(settings: Settings, shown: Bar) -> FitReport:
 
 def _looked_at(settings: Settings, as_of: Mapping[str, int]) -> tuple[tuple[Fold, ...], tuple[str, ...]]:
     data = dataset.read_symbols(settings, as_of=as_of)  # not held while folds are fitted
-    return plan_folds(settings, data), dataset.doubts(data, dataset.spec(settings))
+    return dataset.folds(settings, data), dataset.doubts(data, dataset.spec(settings))
 
 
 def report(folder: Path, version: int, num_folds: int) -> FitReport:
@@ -161,7 +145,7 @@ def _released(settings: Settings, folder: Path, index: int, as_of: Mapping[str, 
     """Of one fold; returns its skill, per baseline and horizon."""
     place = folder / f"fold-{index}"
     trainer = TorchTrainer(
-        train_worker,
+        fit_worker.train,
         train_loop_config={
             "settings": settings,
             "as_of": dict(as_of),
@@ -183,7 +167,7 @@ def _released(settings: Settings, folder: Path, index: int, as_of: Mapping[str, 
     except ray.train.TrainingFailedError as e:
         raise strategy.fault(e) or e from None  # a worker's own sentence, not the page that Ray makes of it
     data = dataset.read_symbols(settings, as_of=as_of)
-    chosen = plan_folds(settings, data)[index]
+    chosen = dataset.folds(settings, data)[index]
     provenance = {"settings": settings.fingerprint, "run": folder.name, "fold": str(index)}
     task = Task(selection.inner(data, chosen), chosen, dataset.spec(settings), settings.train.seed, place)
     held = fold.finish(place / "fit" / "best", task.data, chosen, folder=place / "network", provenance=provenance)
@@ -200,42 +184,6 @@ def _released(settings: Settings, folder: Path, index: int, as_of: Mapping[str, 
     draft.replace(place / "score.json")
     skill_pct: dict[str, Any] = told["skill_pct"]
     return skill_pct
-
-
-def train_worker(config: dict[str, Any]) -> None:
-    """What every data-parallel worker of one fold runs: a fit that validation measures, then one on all that is known."""
-    settings: Settings = config["settings"]
-    place: Path = config["place"]
-    data = dataset.read_symbols(settings, as_of=config["as_of"])
-    chosen = plan_folds(settings, data)[config["fold"]]
-    inner = selection.inner(data, chosen)
-    checkpoint = ray.train.get_checkpoint()
-    resume = Path(checkpoint.path) if checkpoint else None
-
-    def fitted(folder: Path, resume: Path | None, again: progress.Epochs | None) -> None:
-        def report_epoch(epoch: int, metrics: dict[str, float], path: Path | None) -> None:
-            done = epoch + (settings.train.epochs if again else 0)
-            checkpoint = ray.train.Checkpoint.from_directory(path) if path else None
-            ray.train.report({"epoch": done, **metrics}, checkpoint=checkpoint)
-
-        loop.fit(
-            inner,
-            chosen,
-            spec=dataset.spec(settings),
-            model=settings.model,
-            settings=settings.train,
-            folder=folder,
-            worker=strategy.worker(settings.train, on_epoch=report_epoch),
-            resume=resume,
-            warm=config["warm"],
-            again=again,
-        )
-
-    is_again = resume is not None and progress.is_again(resume)
-    if not is_again:
-        fitted(place / "fit", resume, None)
-    best = collective.broadcast_from_rank_zero(progress.noted(place / "fit"))
-    fitted(place / "anew", resume if is_again else None, best)
 
 
 def _epochs(settings: Settings) -> int:

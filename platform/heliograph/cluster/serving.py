@@ -12,8 +12,8 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,6 +41,32 @@ api = FastAPI(title="Heliograph signals", version="1", docs_url="/v1/docs", open
 def digest(key: str) -> str:
     """What is kept of an API key."""
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+# Above the class: Serve pickles what its routes name when it is decorated.
+async def send_all(
+    socket: WebSocket, reader: asyncio.Queue[ForecastMade], told: Callable[[ForecastMade], dict[str, Any]]
+) -> None:
+    """Send what comes into the queue until the client leaves; one that lags by the whole queue is sent away."""
+
+    async def send() -> None:
+        while not reader.full():
+            await socket.send_json(told(await reader.get()))
+        await socket.close(code=TRY_AGAIN_LATER, reason="too slow: connect again")
+
+    async def leave() -> None:  # who only sends learns at the next bar that nobody is there
+        while (await socket.receive())["type"] != "websocket.disconnect":
+            continue
+
+    sending, leaving = asyncio.ensure_future(send()), asyncio.ensure_future(leave())
+    try:
+        await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if sending.done():
+            with suppress(WebSocketDisconnect):
+                sending.result()
+    finally:
+        sending.cancel()
+        leaving.cancel()
 
 
 @serve.ingress(api)
@@ -102,11 +128,7 @@ class Signals:
             await socket.send_json(self._signal(forecast))
         self._readers.add(reader)
         try:
-            while not reader.full():
-                await socket.send_json(self._signal(await reader.get()))
-            await socket.close(code=TRY_AGAIN_LATER, reason="too slow: connect again")
-        except WebSocketDisconnect:
-            return
+            await send_all(socket, reader, self._signal)
         finally:
             self._readers.discard(reader)
 

@@ -69,7 +69,7 @@ def _private(folder: str) -> dict[str, Any]:
         "logging_level": "ERROR",
         "_system_config": {
             "idle_worker_killing_time_threshold_ms": 1_000,
-            "num_workers_soft_limit": 1,
+            "num_workers_soft_limit": 0,
         },  # laptops are small
         "_temp_dir": folder,
     }

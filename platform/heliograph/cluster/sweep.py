@@ -122,7 +122,7 @@ def plan_folds(settings: Settings, axes: Sequence[Axis]) -> tuple[Fold, ...]:
     """The same folds for all candidates: where windows count for the purge, the longest that may be drawn does."""
     longest = max((_most(a) for a in axes if a.name == "model.window_bars"), default=settings.model.window_bars)
     widest = settings.model_copy(update={"model": settings.model.model_copy(update={"window_bars": longest})})
-    return fit.plan_folds(widest, dataset.read_symbols(settings))
+    return dataset.folds(widest, dataset.read_symbols(settings))
 
 
 class FoldSearch(Searcher):  # type: ignore[misc]

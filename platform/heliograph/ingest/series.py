@@ -29,8 +29,8 @@ from heliograph.ingest.select import fits
 from heliograph.lake import coverage as known
 from heliograph.lake.write import Row, manifest, write_part
 from heliograph.sources import catalog
-from heliograph.sources.dialect import Data, SeriesRules
-from heliograph.sources.series import OPEN_INTEREST_TIMEFRAME, settled_ms
+from heliograph.sources.dialect import OPEN_INTEREST_TIMEFRAME, Data, SeriesRules
+from heliograph.sources.series import settled_ms
 
 KINDS_OF_DATA: tuple[Data, ...] = get_args(Data)
 _PAGES_PER_SHARD = 20

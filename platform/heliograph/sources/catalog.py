@@ -6,9 +6,6 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
-import ccxt
-import ccxt.pro
-
 from heliograph.core.errors import ConfigError
 from heliograph.core.market import Kind, VenueRules, kind_of
 from heliograph.core.timeframe import TIMEFRAMES
@@ -120,17 +117,23 @@ def spot_venue(venue: str) -> str:
 
 def uncertified() -> list[str]:
     """Every other exchange of ccxt that gives candles."""
+    import ccxt  # noqa: PLC0415 - it takes 60 MB, and what trains and forecasts asks only the certified
+
     return [v for v in ccxt.exchanges if v not in DIALECTS and getattr(ccxt, v)().has.get("fetchOHLCV")]
 
 
 def streams_candles(venue: str) -> bool:
     """False where live candles must be built from trades."""
+    import ccxt.pro  # noqa: PLC0415
+
     return bool(getattr(ccxt.pro, venue)().has.get("watchOHLCV"))
 
 
 @cache
 def _uncertified(venue: str) -> Dialect:
     """What ccxt says of an exchange that nobody has proved: one call at a time at its pace, and no seeking."""
+    import ccxt  # noqa: PLC0415
+
     if venue not in ccxt.exchanges:
         near = get_close_matches(venue, [*DIALECTS, *ccxt.exchanges]) or sorted(DIALECTS)
         raise ConfigError(f"unknown venue {venue!r}: use {' or '.join(near)}")

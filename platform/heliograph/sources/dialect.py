@@ -14,6 +14,8 @@ Verdict = Literal["rate", "gone", "timeout", "retry", "permanent"]
 Data = Literal["trades", "funding", "open_interest"]
 """What a venue gives beside candles; each has a table of its own in the lake."""
 
+OPEN_INTEREST_TIMEFRAME = "1h"
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:

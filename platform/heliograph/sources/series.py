@@ -20,9 +20,7 @@ from heliograph.core.timeframe import HOUR_MS
 from heliograph.sources import catalog
 from heliograph.sources.client import CcxtClient
 from heliograph.sources.clock import VenueClock
-from heliograph.sources.dialect import Data, SeriesRules
-
-OPEN_INTEREST_TIMEFRAME = "1h"
+from heliograph.sources.dialect import OPEN_INTEREST_TIMEFRAME, Data, SeriesRules
 
 _SETTLING_MS = 600_000  # a venue may publish its newest rows this late
 _KNOWN_AFTER_MS: Mapping[Data, int] = {"open_interest": HOUR_MS}  # okx tells an hour's by its beginning

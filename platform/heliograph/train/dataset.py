@@ -11,6 +11,7 @@ from heliograph.config.settings import Settings
 from heliograph.core.calendars import grid
 from heliograph.core.errors import ConfigError
 from heliograph.core.market import unslug
+from heliograph.core.timeframe import parse
 from heliograph.features import catalog, table
 from heliograph.lake import read
 from heliograph.lake.layout import CANDLES_TABLE
@@ -20,6 +21,7 @@ from heliograph.sources.catalog import rules_of
 from heliograph.train import columns, inputs
 from heliograph.train.pool import spec_of
 from heliograph.windows import labels
+from heliograph.windows.folds import Fold, walk_forward
 from heliograph.windows.sample import SymbolData, origins
 
 _LEAST_MOVING = 0.5  # of a market's windows
@@ -86,6 +88,18 @@ def doubts(data: Sequence[SymbolData], spec: Spec) -> tuple[str, ...]:
                 "leave it out of train.symbols"
             )
     return tuple(told)
+
+
+def folds(settings: Settings, data: Sequence[SymbolData]) -> tuple[Fold, ...]:
+    """The folds over the span in which at least half of the symbols have candles."""
+    return walk_forward(
+        int(np.median([d.known_ts_ms[0] for d in data])),
+        int(np.median([d.known_ts_ms[-1] for d in data])),
+        parse(settings.features.timeframe),
+        settings.folds,
+        longest_horizon_bars=max(settings.labels.horizons_bars),
+        overlap_bars=settings.model.window_bars if settings.folds.purge_windows else 0,
+    )
 
 
 def _read_symbol(settings: Settings, past: columns.History) -> SymbolData:

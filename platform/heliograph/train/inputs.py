@@ -24,7 +24,7 @@ from heliograph.features.align import closes
 from heliograph.lake import read
 from heliograph.lake.layout import CANDLES_TABLE, FUNDING_TABLE, OPEN_INTEREST_TABLE
 from heliograph.sources.catalog import spot_venue, swap_venue
-from heliograph.sources.series import OPEN_INTEREST_TIMEFRAME
+from heliograph.sources.dialect import OPEN_INTEREST_TIMEFRAME
 from heliograph.train.columns import Others, no_others
 
 FloatArray = npt.NDArray[np.float64]
