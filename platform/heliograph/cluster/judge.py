@@ -98,7 +98,6 @@ def _sharpe(candidate: Settings, past: Sequence[SymbolData], chosen: Fold, fitte
     table, _ = fold.forecasts(model, fold.OuterSlice(past, replace(chosen, test=chosen.validation)))
     lake, name = candidate.lake, candidate.features.timeframe
     keys = sorted({(r["venue"], r["symbol"]) for r in table.select(["venue", "symbol"]).to_pylist()})
-    known = catalogue.read(lake, candidate.train.venue)
     result = replay.run(
         feed.bars(
             {(v, s): read.candles(lake, v, s, name, end_ms=chosen.validation[1]) for v, s in keys},
@@ -108,7 +107,7 @@ def _sharpe(candidate: Settings, past: Sequence[SymbolData], chosen: Fold, fitte
             interval_ms=chosen.validation,
         ),
         timeframe=parse(name),
-        markets={key: replace(known[key], is_active=True) for key in keys},
+        markets=catalogue.backtested(lake, keys),
         limits=candidate.risk,
         costs=candidate.costs,
     )

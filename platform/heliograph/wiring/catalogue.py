@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from heliograph.core.market import Market
 from heliograph.lake.store import open_store
 
 _ORIGIN = "catalogue/origin.txt"
+_NAMED = 5
 _MONEY = ("price_tick", "qty_step", "min_notional_quote")
 
 
@@ -51,6 +52,25 @@ def read(lake: LakeSettings, venue: str) -> dict[tuple[str, str], Market]:
     rows: list[dict[str, Any]] = json.loads(held[0])
     markets = [Market(**{**row, **{name: Decimal(row[name]) for name in _MONEY}}) for row in rows]
     return {(m.venue, m.symbol): m for m in markets}
+
+
+def backtested(lake: LakeSettings, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Market]:
+    """These markets as a backtest trades them: open, since that one closed later is hindsight.
+
+    Args:
+        keys: (venue, unified symbol).
+
+    Raises:
+        ConfigError: the newest listing of a venue lacks one.
+    """
+    known = {key: market for venue in {v for v, _ in keys} for key, market in read(lake, venue).items()}
+    if lacking := sorted(set(keys) - set(known)):
+        named = ", ".join(f"{symbol} on {venue}" for venue, symbol in lacking[:_NAMED])
+        raise ConfigError(
+            f"the lake {lake.uri} has no listing of {named}, and so no price ticks and quantity steps to trade by: leave "
+            f"{'it' if len(lacking) == 1 else 'them'} out of train.symbols, or run `helio fetch` where it is listed"
+        )
+    return {key: replace(known[key], is_active=True) for key in keys}
 
 
 def _put(lake: LakeSettings, key: str, body: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version as installed
 
 import pyarrow as pa
@@ -51,7 +51,7 @@ def run(settings: Settings, shown: Bar) -> EvaluationReport:
     scores = [json.loads((f / "score.json").read_text()) for f in folds]
     keys = sorted({(r["venue"], r["symbol"]) for t in tables for r in t.select(["venue", "symbol"]).to_pylist()})
     name = settings.features.timeframe
-    known = catalogue.read(settings.lake, settings.train.venue)
+    markets = catalogue.backtested(settings.lake, keys)
     bars = feed.bars(
         {(v, s): read.candles(settings.lake, v, s, name) for v, s in keys},
         tables,
@@ -61,12 +61,12 @@ def run(settings: Settings, shown: Bar) -> EvaluationReport:
     result = replay.run(
         _told(bars, sum(t.num_rows for t in tables), shown),
         timeframe=parse(name),
-        markets={key: replace(known[key], is_active=True) for key in keys},  # that one closed since is hindsight
+        markets=markets,
         limits=settings.risk,
         costs=settings.costs,
     )
     path = report.write(
-        settings.var / "report.html", result, scores, _provenance(settings, tables, known[keys[0]].quote)
+        settings.var / "report.html", result, scores, _provenance(settings, tables, markets[keys[0]].quote)
     )
     curve = metrics.of_curve(result.equity_quote, result.timeframe)
     return EvaluationReport(
