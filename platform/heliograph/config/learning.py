@@ -119,20 +119,32 @@ class TrainSettings(Section):
 
 
 class Range(Section):
-    """Where a searched setting may lie: from low to high (whole numbers where the setting is one), or one of choices."""
+    """Where a searched setting may lie: from low to high (whole numbers where the setting is one), or one of choices.
+
+    A list is taken for the choices.
+    """
 
     low: float | None = None
     high: float | None = None
     log: bool = Field(False, description="drawn evenly over the logarithm")
     choices: tuple[Any, ...] = Field((), description="of any setting; lists for settings that are lists")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        if isinstance(given, list | tuple):
+            return {"choices": given}
+        if not isinstance(given, dict | Range):
+            raise ValueError(f"give a range as {{low: 1, high: 8}}, or a list of choices, not {given!r}")
+        return given
+
     @model_validator(mode="after")
     def _either(self) -> Self:
-        if bool(self.choices) == (self.low is not None or self.high is not None):
-            raise ValueError("give either low and high, or choices")
-        if self.choices:
+        if self.choices and (self.low, self.high) == (None, None):
             return self
-        if self.low is None or self.high is None or not self.low < self.high:
+        if self.choices or self.low is None or self.high is None:
+            raise ValueError("give either low and high, or choices")
+        if not self.low < self.high:
             raise ValueError(f"low {self.low} must be below high {self.high}")
         if self.log and self.low <= 0:
             raise ValueError(f"low {self.low} has no logarithm: log needs a range above zero")

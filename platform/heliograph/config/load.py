@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
+from heliograph.config.section import Section
 from heliograph.config.settings import Settings
 from heliograph.core.errors import ConfigError
 
 Tree = dict[str, Any]
+
+_FEW = 8
 
 
 def load(path: Path | None, overrides: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> Settings:
@@ -34,16 +39,41 @@ def load(path: Path | None, overrides: Sequence[str] = (), environ: Mapping[str,
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as e:
-        faults += [
-            f"{'.'.join(map(str, f['loc'])) or 'settings'}: {f['msg'].removeprefix('Value error, ')}"
-            for f in e.errors()
-        ]
+        faults += [f"{'.'.join(map(str, f['loc'])) or 'settings'}: {_said(f)}" for f in e.errors()]
     if faults:
         where = f" in {path}" if path else ""
         raise ConfigError(
             f"{len(faults)} wrong setting{'s' * (len(faults) > 1)}{where}:\n" + "\n".join(f"  - {f}" for f in faults)
         )
     return _absolute(settings)
+
+
+def _said(fault: ErrorDetails) -> str:
+    if fault["type"] != "extra_forbidden":
+        return fault["msg"].removeprefix("Value error, ")
+    *place, name = fault["loc"]
+    beside = _beside(place)
+    near = get_close_matches(str(name), beside, n=2)
+    if near:
+        return f"there is no such setting; did you mean {' or '.join(near)}?"
+    listed = f"beside it are {', '.join(beside)}" if len(beside) <= _FEW else "docs/reference/settings.md has them all"
+    return f"there is no such setting; {listed}"
+
+
+def _beside(place: Sequence[int | str]) -> list[str]:
+    """The settings of the section at this place."""
+    kinds: list[type[Section]] = [Settings]
+    for name in place:
+        held = [k.model_fields[name].annotation for k in kinds if isinstance(name, str) and name in k.model_fields]
+        if held:  # else it is a key or a number of what the setting above holds
+            kinds = [kind for annotation in held for kind in _sections(annotation)]
+    return [name for kind in kinds for name in kind.model_fields]
+
+
+def _sections(annotation: Any) -> list[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [kind for part in get_args(annotation) for kind in _sections(part)]
 
 
 def _absolute(settings: Settings) -> Settings:

@@ -41,6 +41,33 @@ def test_a_file_that_is_no_settings_file_is_told_in_one_sentence(tmp_path: Path,
         load(path, environ={})
 
 
+@pytest.mark.parametrize(
+    ("override", "advice"),
+    [
+        ("modell.width=1", "modell: there is no such setting; did you mean model?"),
+        ("model.wdth=1", "model.wdth: there is no such setting; did you mean width"),
+        ("fetch.venues={binance: {http_prox: x}}", "fetch.venues.binance.http_prox: .* did you mean http_proxy"),
+        ("sweep.space={model.width: {from: 8}}", "beside it are low, high, log, choices"),
+        ("fetch.foo=1", "docs/reference/settings.md has them all"),
+    ],
+)
+def test_unknown_settings_are_told_with_those_that_are_spelled_alike(override: str, advice: str):
+    with pytest.raises(ConfigError, match=advice):
+        load(None, [override], environ={})
+
+
+def test_a_range_that_is_a_number_says_what_to_give():
+    with pytest.raises(ConfigError, match="give a range as .* not 8"):
+        load(None, ["sweep.space={model.width: 8}"], environ={})
+
+
+def test_a_list_of_choices_is_a_range():
+    listed = load(None, ["sweep.space={model.width: [16, 32]}"], environ={})
+    named = load(None, ["sweep.space={model.width: {choices: [16, 32]}}"], environ={})
+    assert listed.sweep == named.sweep
+    assert listed.fingerprint == named.fingerprint
+
+
 def test_missing_file_says_what_to_give():
     with pytest.raises(ConfigError, match="give an existing file with --config"):
         load(Path("no/such.yaml"), environ={})
