@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ["RAY_AUTH_MODE"] = "disabled"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.2"  # small fits end between two looks of 2 s
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")

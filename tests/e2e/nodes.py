@@ -27,8 +27,8 @@ from heliograph.telemetry.progress import Quiet
 
 VENUE, SYMBOLS = "okx", ("BTC/USDT", "ETH/USDT")
 SCALE = 0.6
-DAYS = 60
-MEASURE_S = 8.0
+DAYS = 40
+MEASURE_S = 6.0
 PATIENCE_S = 120.0
 _QUICK_HEALTH = {
     "health_check_initial_delay_ms": 0,
