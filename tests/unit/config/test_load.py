@@ -57,7 +57,7 @@ def test_unknown_settings_are_told_with_those_that_are_spelled_alike(override: s
 
 
 def test_a_range_that_is_a_number_says_what_to_give():
-    with pytest.raises(ConfigError, match="give a range as .* not 8"):
+    with pytest.raises(ConfigError, match=r"give a range as .* not 8"):
         load(None, ["sweep.space={model.width: 8}"], environ={})
 
 
