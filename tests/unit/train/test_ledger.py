@@ -78,6 +78,13 @@ def test_trial_whose_block_ends_says_itself_how(where: Settings):
     assert [(t.state, t.error) for t in ledger.read(where)] == [("done", ""), ("failed", "no rows")]
 
 
+def test_trials_of_one_millisecond_come_in_the_order_in_which_they_started(where: Settings):
+    clock = ManualClock(1_700_000_000_000)
+    for fold in range(12):
+        ledger.start(where, {"candidate": str(-fold), "fold": fold}, clock=clock)
+    assert [t.told["fold"] for t in ledger.read(where)] == list(range(12))
+
+
 def test_what_breaks_after_the_end_changes_no_word(where: Settings):
     trial = ledger.Running(where, {"candidate": "c"})
     trial.end({"skill_pct": 1.0})
