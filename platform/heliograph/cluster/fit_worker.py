@@ -54,5 +54,6 @@ def train(config: dict[str, Any]) -> None:
     is_again = resume is not None and progress.is_again(resume)
     if not is_again:
         fitted(place / "fit", resume, None)
-    best = collective.broadcast_from_rank_zero(progress.noted(place / "fit"))
+    noted = tuple(progress.noted(place / "fit") or ())  # plain numbers: who passes them on need not import torch
+    best = progress.Epochs(*collective.broadcast_from_rank_zero(noted))
     fitted(place / "anew", resume if is_again else None, best)
