@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 BUCKET = "lake"
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "testsecret"}
 _START_S = 60.0
+_TURN = Path(tempfile.gettempdir()) / f"seaweedfs-{os.getuid()}.lock"
 _GRPC = 10_000  # SeaweedFS opens this much above every port too
 
 
@@ -30,17 +33,19 @@ def seaweedfs(folder: Path) -> Iterator[str]:
         TimeoutError: it does not answer within a minute.
     """
     weed = Path(sys.executable).parent / "weed"
-    s3, master, volume, filer = _free_ports(4)
-    command = [
-        str(weed), "-logtostderr=true", "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-        f"-s3.port={s3}", f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}",
-        "-webdav=false", "-admin.ui=false", f"-filer.localSocket={folder}/f.sock",
-    ]  # fmt: skip
-    with (folder / "log").open("wb") as log:
+    with (folder / "log").open("wb") as log, _TURN.open("wb") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # till its ports are taken: nobody else may find them free meanwhile
+        s3, master, volume, filer = _free_ports(4)
+        command = [
+            str(weed), "-logtostderr=true", "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+            f"-s3.port={s3}", f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}",
+            "-webdav=false", "-admin.ui=false", f"-filer.localSocket={folder}/f.sock",
+        ]  # fmt: skip
         process = subprocess.Popen(command, env=os.environ | KEYS, stdout=log, stderr=log, cwd=folder)
         try:
             endpoint = f"http://127.0.0.1:{s3}"
             _make_bucket(endpoint, process)
+            fcntl.flock(turn, fcntl.LOCK_UN)
             yield endpoint
         finally:
             process.terminate()
