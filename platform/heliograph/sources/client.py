@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +95,13 @@ class CcxtClient:
         self._budget = budget
         self._now_ms = now_ms
         self._loading = asyncio.Lock()
+        self._dials: set[asyncio.Task[Any]] = set()
         module = importlib.import_module("ccxt.pro" if streams else "ccxt.async_support")
         self.exchange: Any = getattr(module, venue)(_config(venue, settings, self.dialect, kind, streams=streams))
         self.exchange.throttle = self._throttle
         self.exchange.on_rest_response = self._on_answer
+        if streams:
+            self.exchange.client = self._socket
         if listing is not None:
             self.exchange.set_markets(list(listing))
 
@@ -149,8 +153,30 @@ class CcxtClient:
                 await self.call("load_markets")
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, also those that are still being made.
+
+        ccxt lets go of the latter, and aiohttp never closes a tunnel through a proxy whose connector was closed meanwhile.
+        """
+        dials = list(self._dials)
+        for dial in dials:
+            dial.cancel()
+        await asyncio.gather(*dials, return_exceptions=True)
         await self.exchange.close()
+
+    def _socket(self, url: str) -> Any:
+        """ccxt's WebSocket client for an address, the one that it has or a new one."""
+        socket = type(self.exchange).client(self.exchange, url)
+        socket.create_connection = partial(self._dial, socket)
+        return socket
+
+    async def _dial(self, socket: Any, session: object) -> Any:
+        dial = asyncio.current_task()
+        assert dial is not None
+        self._dials.add(dial)
+        try:
+            return await type(socket).create_connection(socket, session)
+        finally:
+            self._dials.discard(dial)
 
     async def _throttle(self, cost: float | None = None) -> None:
         """Spend a call's weight, a page's at least: ccxt's lower ones are a pace, and venues count whole calls."""

@@ -1,0 +1,60 @@
+"""What closing a client closes; the venue is behind a proxy that never answers."""
+
+from __future__ import annotations
+
+import asyncio
+
+from heliograph.config.settings import VenueSettings
+from heliograph.sources.client import CcxtClient
+
+
+class Unlimited:
+    """A budget that nobody waits for."""
+
+    async def __call__(self, weight: float) -> None:
+        return
+
+    def pause(self, seconds: float) -> None:
+        return
+
+    def used(self, weight: float) -> None:
+        return
+
+
+BITCOIN = {
+    "id": "BTCUSDT",
+    "lowercaseId": "btcusdt",
+    "symbol": "BTC/USDT",
+    "base": "BTC",
+    "quote": "USDT",
+    "type": "spot",
+    "spot": True,
+    "active": True,
+    "info": {},
+}
+
+
+def test_closing_ends_a_connection_that_is_still_being_made() -> None:
+    asked, ended = asyncio.Event(), asyncio.Event()
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert (await reader.readline()).startswith(b"CONNECT ")
+        asked.set()
+        await reader.read()
+        ended.set()
+        writer.close()
+
+    async def story() -> None:
+        async with asyncio.timeout(5), await asyncio.start_server(proxy, "127.0.0.1", 0) as server:
+            url = "http://{}:{}".format(*server.sockets[0].getsockname())
+            settings = VenueSettings.model_validate({"http_proxy": url, "ws_proxy": url})
+            client = CcxtClient("binance", settings, Unlimited(), streams=True, listing=[BITCOIN])
+            watching = asyncio.create_task(client.call("watch_ohlcv", "BTC/USDT", "1h"))
+            await asked.wait()
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            await client.close()
+            await ended.wait()
+
+    asyncio.run(story())
+    assert ended.is_set()
