@@ -27,6 +27,7 @@ from heliograph.sandbox.world import Sandbox
 from heliograph.sources import catalog
 from heliograph.sources.rest import CcxtSource
 from heliograph.sources.stream import CcxtStream
+from heliograph.testing.fakes import Unlimited
 
 Served = tuple[str, Kind]
 
@@ -43,19 +44,6 @@ H = parse("1h")
 PACE_S = 0.1
 POLL_S = 0.1
 DISCONNECTS = 200
-
-
-class Unlimited:
-    """A budget that nobody waits for."""
-
-    async def __call__(self, weight: float) -> None:
-        return
-
-    def pause(self, seconds: float) -> None:
-        return
-
-    def used(self, weight: float) -> None:
-        return
 
 
 @pytest.fixture(scope="module")

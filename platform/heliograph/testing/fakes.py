@@ -1,4 +1,4 @@
-"""Stand-ins that behave like the world and never surprise: a venue in memory, a clock that is told the time."""
+"""Stand-ins that behave like the world and never surprise: a venue in memory, a clock that is told the time, a budget without end."""
 
 from __future__ import annotations
 
@@ -28,6 +28,19 @@ class ManualClock:
     def sleep(self, seconds: float) -> None:
         """Let time pass; stands in for ``time.sleep``."""
         self.ms += round(seconds * 1000)
+
+
+class Unlimited:
+    """A `Budget` that nobody waits for."""
+
+    async def __call__(self, weight: float) -> None:
+        """Take nothing."""
+
+    def pause(self, seconds: float) -> None:
+        """Hold nobody back."""
+
+    def used(self, weight: float) -> None:
+        """Count nothing."""
 
 
 def market(symbol: str, *, venue: str = "fake", is_active: bool = True, listed_ts_ms: int | None = None) -> Market:

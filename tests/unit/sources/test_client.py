@@ -6,20 +6,7 @@ import asyncio
 
 from heliograph.config.settings import VenueSettings
 from heliograph.sources.client import CcxtClient
-
-
-class Unlimited:
-    """A budget that nobody waits for."""
-
-    async def __call__(self, weight: float) -> None:
-        return
-
-    def pause(self, seconds: float) -> None:
-        return
-
-    def used(self, weight: float) -> None:
-        return
-
+from heliograph.testing.fakes import Unlimited
 
 BITCOIN = {
     "id": "BTCUSDT",
