@@ -95,7 +95,7 @@ class CcxtClient:
         self._budget = budget
         self._now_ms = now_ms
         self._loading = asyncio.Lock()
-        self._dials: set[asyncio.Task[Any]] = set()
+        self._dials: set[asyncio.Task[None]] = set()
         module = importlib.import_module("ccxt.pro" if streams else "ccxt.async_support")
         self.exchange: Any = getattr(module, venue)(_config(venue, settings, self.dialect, kind, streams=streams))
         self.exchange.throttle = self._throttle
@@ -166,17 +166,14 @@ class CcxtClient:
     def _socket(self, url: str) -> Any:
         """ccxt's WebSocket client for an address, the one that it has or a new one."""
         socket = type(self.exchange).client(self.exchange, url)
-        socket.create_connection = partial(self._dial, socket)
+        socket.open = partial(self._dial, socket)
         return socket
 
-    async def _dial(self, socket: Any, session: object) -> Any:
-        dial = asyncio.current_task()
-        assert dial is not None
+    def _dial(self, socket: Any, session: object, backoff_s: float = 0) -> asyncio.Task[None]:
+        dial: asyncio.Task[None] = asyncio.create_task(type(socket).open(socket, session, backoff_s))
         self._dials.add(dial)
-        try:
-            return await type(socket).create_connection(socket, session)
-        finally:
-            self._dials.discard(dial)
+        dial.add_done_callback(self._dials.discard)
+        return dial
 
     async def _throttle(self, cost: float | None = None) -> None:
         """Spend a call's weight, a page's at least: ccxt's lower ones are a pace, and venues count whole calls."""
